@@ -1,0 +1,167 @@
+/**
+ * A file, a block device or a piece of memory as a row of bytes with a fixed size: the header's device, the
+ * payload's device. Every call blocks its thread. Knows nothing of LUKS.
+ */
+import fs from 'node:fs';
+import { wipe } from './bytes.js';
+import { isSystemError, LuksError, systemError } from './errors.js';
+import { fallocateSync } from './native/file.js';
+
+/** What a device is, for another thread of this process that shares the descriptor. */
+export interface DeviceHandle {
+  fd: number;
+  path: string;
+  sizeBytes: number;
+  isBlockDevice: boolean;
+  isReadOnly: boolean;
+}
+
+/** A row of bytes that can only be read: all that opening a volume needs of its header. */
+export interface ReadableDevice {
+  /** What messages call it. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** Fills `buffer` from `offsetBytes`; returns the bytes read, fewer only at the end of the device. */
+  readAt(buffer: Uint8Array, offsetBytes: number): number;
+  /** Fills `buffer` or throws EIO: the device ends before it should. */
+  readFullyAt(buffer: Uint8Array, offsetBytes: number): void;
+  close(): void;
+}
+
+/** A block device's size is not in its inode; sysfs has it, in 512-byte units. */
+function blockDeviceSizeBytes(stat: fs.BigIntStats): number {
+  const major = (stat.rdev >> 8n) & 0xfffn;
+  const minor = (stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n);
+  return Number(fs.readFileSync(`/sys/dev/block/${major}:${minor}/size`, 'ascii')) * 512;
+}
+
+function describe(fd: number, path: string): Pick<DeviceHandle, 'sizeBytes' | 'isBlockDevice'> {
+  const stat = fs.fstatSync(fd, { bigint: true });
+  if (stat.isBlockDevice()) return { sizeBytes: blockDeviceSizeBytes(stat), isBlockDevice: true };
+  if (stat.isFile()) return { sizeBytes: Number(stat.size), isBlockDevice: false };
+  throw new LuksError(
+    'BAD_ARGUMENT',
+    `${path} is neither a regular file nor a block device; only a header that is not written to can come from elsewhere`,
+  );
+}
+
+export class Device implements ReadableDevice {
+  readonly fd: number;
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly isBlockDevice: boolean;
+  readonly isReadOnly: boolean;
+  #isOpen = true;
+
+  private constructor(handle: DeviceHandle) {
+    this.fd = handle.fd;
+    this.path = handle.path;
+    this.sizeBytes = handle.sizeBytes;
+    this.isBlockDevice = handle.isBlockDevice;
+    this.isReadOnly = handle.isReadOnly;
+  }
+
+  /**
+   * Opens `path`; the size is taken once, here. `isShared` lets a block device be written that is in use: a header
+   * changes beside the payload behind it. Throws DEVICE_IO, or BUSY, with the system's reason.
+   */
+  static open(path: string, options: { isReadOnly: boolean; isShared?: boolean }): Device {
+    // O_NONBLOCK: a FIFO is refused below, and must not hang us before that. O_EXCL without O_CREAT keeps a block
+    // device that is mounted, or held by another exclusively, from being written here (open(2)); else it is nothing.
+    const { O_RDONLY, O_RDWR, O_NONBLOCK, O_EXCL } = fs.constants;
+    const forWriting = options.isShared ? O_RDWR : O_RDWR | O_EXCL;
+    let fd: number;
+    try {
+      fd = fs.openSync(path, O_NONBLOCK | (options.isReadOnly ? O_RDONLY : forWriting));
+    } catch (cause) {
+      const code = isSystemError(cause) && cause.code === 'EBUSY' ? 'BUSY' : 'DEVICE_IO';
+      throw new LuksError(code, `cannot open ${path}: ${(cause as Error).message}`, { cause });
+    }
+    try {
+      return new Device({ fd, path, isReadOnly: options.isReadOnly, ...describe(fd, path) });
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** The device behind a descriptor that was inherited, or that another thread opened and closes. */
+  static adopt(handle: DeviceHandle): Device {
+    return new Device(handle);
+  }
+
+  get handle(): DeviceHandle {
+    const { fd, path, sizeBytes, isBlockDevice, isReadOnly } = this;
+    return { fd, path, sizeBytes, isBlockDevice, isReadOnly };
+  }
+
+  /** Fills `buffer` from `offsetBytes`; returns the bytes read, fewer only at the end of the device. */
+  readAt(buffer: Uint8Array, offsetBytes: number): number {
+    let done = 0;
+    while (done < buffer.length) {
+      const count = fs.readSync(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
+      if (count === 0) break;
+      done += count;
+    }
+    return done;
+  }
+
+  /** Fills `buffer` or throws EIO: the device ends before it should, so it shrank under us. */
+  readFullyAt(buffer: Uint8Array, offsetBytes: number): void {
+    if (this.readAt(buffer, offsetBytes) < buffer.length) throw systemError('EIO', 'read');
+  }
+
+  /** Writes all of `buffer` at `offsetBytes`, or throws with the system's errno. */
+  writeAt(buffer: Uint8Array, offsetBytes: number): void {
+    let done = 0;
+    while (done < buffer.length) {
+      done += fs.writeSync(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
+    }
+  }
+
+  /** fdatasync(2): returns only when what was written is on stable storage. */
+  sync(): void {
+    fs.fdatasyncSync(this.fd);
+  }
+
+  /** fallocate(2) with the caller's mode, relative to the device's start. */
+  fallocate(mode: number, offsetBytes: number, lengthBytes: number): void {
+    fallocateSync(this.fd, mode, offsetBytes, lengthBytes);
+  }
+
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    fs.closeSync(this.fd);
+  }
+}
+
+/** Bytes that are in memory only, such as a header that came through a pipe. `close` wipes them. */
+export class MemoryDevice implements ReadableDevice {
+  readonly path: string;
+  readonly #bytes: Uint8Array;
+
+  /** Takes `bytes` over. */
+  constructor(bytes: Uint8Array, path: string) {
+    this.#bytes = bytes;
+    this.path = path;
+  }
+
+  get sizeBytes(): number {
+    return this.#bytes.length;
+  }
+
+  readAt(buffer: Uint8Array, offsetBytes: number): number {
+    const found = this.#bytes.subarray(offsetBytes, offsetBytes + buffer.length);
+    buffer.set(found);
+    return found.length;
+  }
+
+  readFullyAt(buffer: Uint8Array, offsetBytes: number): void {
+    if (this.readAt(buffer, offsetBytes) < buffer.length) throw systemError('EIO', 'read');
+  }
+
+  close(): void {
+    wipe(this.#bytes);
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * File calls that node:fs lacks. Errors are thrown as node:fs throws them, with the errno of the call.
+ */
+import { checkResult, orUnsupported } from './call.js';
+import { findFunction } from './library.js';
+
+/** include/uapi/linux/falloc.h */
+export const FALLOC_FL_KEEP_SIZE = 0x01;
+export const FALLOC_FL_PUNCH_HOLE = 0x02;
+export const FALLOC_FL_ZERO_RANGE = 0x10;
+
+const cFallocate = findFunction<(fd: number, mode: number, offset: number, length: number) => number>(
+  'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
+);
+/** include/uapi/asm-generic/fcntl.h, bits/fcntl.h */
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+export const LOCK_UN = 8;
+
+const cFlock = findFunction<(fd: number, operation: number) => number>('int flock(int fd, int operation)');
+const cIoctl = findFunction<(fd: number, request: number, argument: Uint8Array) => number>(
+  'int ioctl(int fd, unsigned long request, void *argument)',
+);
+
+/** fallocate(2). Offsets in bytes. */
+export function fallocateSync(fd: number, mode: number, offsetBytes: number, lengthBytes: number): void {
+  checkResult(orUnsupported(cFallocate, 'fallocate')(fd, mode, offsetBytes, lengthBytes), 'fallocate');
+}
+
+/** ioctl(2) with a pointer to `argument`, read and written in place. Returns the call's result. */
+export function ioctlSync(fd: number, request: number, argument: Uint8Array): number {
+  return checkResult(orUnsupported(cIoctl, 'ioctl')(fd, request, argument), 'ioctl');
+}
+
+/** flock(2). With LOCK_NB, EWOULDBLOCK (EAGAIN) where somebody else holds the lock. */
+export function flockSync(fd: number, operation: number): void {
+  checkResult(orUnsupported(cFlock, 'flock')(fd, operation), 'flock');
+}

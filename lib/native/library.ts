@@ -1,0 +1,42 @@
+/**
+ * Loads koffi and hands out C functions of the running process (libc, and the OpenSSL that node itself
+ * links). The only place that knows how a C function is found. Where koffi has no build for the machine,
+ * every lookup is null and the callers fall back or say what is lost.
+ */
+import { createRequire } from 'node:module';
+import createDebug from 'debug';
+
+type Koffi = typeof import('koffi');
+
+const debug = createDebug('luksfuse:native');
+const require = createRequire(import.meta.url);
+
+function loadKoffi(): Koffi | null {
+  try {
+    return require('koffi') as Koffi;
+  } catch (error) {
+    debug('koffi is not usable here: %s', (error as Error).message);
+    return null;
+  }
+}
+
+export const koffi = loadKoffi();
+const processSymbols = koffi?.load(null) ?? null;
+
+/**
+ * The C function with this prototype, or null where koffi or the symbol is missing.
+ * Pointers are passed as addresses (bigint) or as the Buffer or ArrayBuffer they point into.
+ */
+export function findFunction<F extends (...args: never[]) => unknown>(prototype: string): F | null {
+  try {
+    return (processSymbols?.func(prototype) as unknown as F | undefined) ?? null;
+  } catch {
+    debug('not in this process: %s', prototype);
+    return null;
+  }
+}
+
+/** `errno` of the C call made last on this thread, positive. */
+export function lastErrno(): number {
+  return koffi?.errno() ?? 0;
+}

@@ -1,0 +1,83 @@
+/**
+ * Memory that never reaches swap, a core dump or a forked child, and a process nobody may trace.
+ * Knows nothing of what is kept in it.
+ */
+import { findFunction, koffi } from './library.js';
+
+const PAGE_BYTES = 4096;
+const PROT_READ_WRITE = 0x3;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+const MADV_DONTDUMP = 16;
+const MADV_WIPEONFORK = 18;
+const PR_SET_DUMPABLE = 4;
+const RLIMIT_CORE = 4;
+
+const mmap = findFunction<
+  (at: null, length: number, prot: number, flags: number, fd: number, offset: number) => bigint
+>('void *mmap(void *at, size_t length, int prot, int flags, int fd, int64_t offset)');
+const munmap = findFunction<(at: bigint, length: number) => number>('int munmap(void *at, size_t length)');
+const mlock = findFunction<(at: bigint, length: number) => number>('int mlock(void *at, size_t length)');
+const madvise = findFunction<(at: bigint, length: number, advice: number) => number>(
+  'int madvise(void *at, size_t length, int advice)',
+);
+const prctl = findFunction<(option: number, a: number, b: number, c: number, d: number) => number>(
+  'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
+);
+const setrlimit = findFunction<(resource: number, limits: BigUint64Array) => number>(
+  'int setrlimit(int resource, void *limits)',
+);
+
+/** Whole pages of locked memory; `address` is valid in every thread of the process until `freeLocked`. */
+export interface LockedPages {
+  address: bigint;
+  sizeBytes: number;
+}
+
+/**
+ * Maps zeroed, locked, undumpable pages for at least `sizeBytes`. Null where the machine has no koffi or
+ * RLIMIT_MEMLOCK is used up.
+ */
+export function allocateLocked(sizeBytes: number): LockedPages | null {
+  if (!mmap || !mlock || !madvise || !munmap) return null;
+  const length = Math.ceil(sizeBytes / PAGE_BYTES) * PAGE_BYTES;
+  const address = BigInt.asUintN(64, mmap(null, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
+  if (address === MAP_FAILED) return null;
+  if (mlock(address, length) !== 0) {
+    munmap(address, length);
+    return null;
+  }
+  madvise(address, length, MADV_DONTDUMP);
+  madvise(address, length, MADV_WIPEONFORK);
+  return { address, sizeBytes: length };
+}
+
+/** The pages as a Buffer over the same memory. It must not be touched after `freeLocked`. */
+export function viewLocked(address: bigint, sizeBytes: number): Buffer {
+  return Buffer.from(koffi!.view(address, sizeBytes));
+}
+
+export function freeLocked(pages: LockedPages): void {
+  munmap?.(pages.address, pages.sizeBytes);
+}
+
+/**
+ * The machine address of the first byte of `buffer`, or null without koffi. It holds as long as the buffer is
+ * kept alive, does not live in a resizable ArrayBuffer, and is large enough that V8 keeps it off its own heap.
+ */
+export function addressOf(buffer: Uint8Array): number | null {
+  return koffi ? Number(koffi.address(buffer)) : null;
+}
+
+/** Keeps memory of someone else's from swap and core dumps. False where RLIMIT_MEMLOCK forbids it. */
+export function lockMemory(address: number, sizeBytes: number): boolean {
+  if (!mlock || !madvise || mlock(BigInt(address), sizeBytes) !== 0) return false;
+  madvise(BigInt(address), sizeBytes, MADV_DONTDUMP);
+  return true;
+}
+
+/** No core dumps, no ptrace and no /proc/PID/mem for this process from now on. */
+export function makeProcessUndumpable(): void {
+  prctl?.(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  setrlimit?.(RLIMIT_CORE, new BigUint64Array([0n, 0n]));
+}
