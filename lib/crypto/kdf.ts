@@ -1,0 +1,146 @@
+/**
+ * Passphrase → key: PBKDF2 (RFC 8018), argon2i and argon2id (RFC 9106), and the caps that keep a hostile
+ * header from costing hours or all memory. Knows nothing of keyslots.
+ */
+import { pbkdf2 as nodePbkdf2 } from 'node:crypto';
+import fs from 'node:fs';
+import os from 'node:os';
+import { promisify } from 'node:util';
+import { hashRaw } from '@node-rs/argon2';
+import { formatBytes } from '../bytes.js';
+import { LuksError } from '../errors.js';
+import { requireHash } from './hash.js';
+
+export interface Pbkdf2 {
+  type: 'pbkdf2';
+  /** LUKS name of the hash. */
+  hash: string;
+  iterations: number;
+  salt: Buffer;
+}
+
+export interface Argon2 {
+  type: 'argon2i' | 'argon2id';
+  /** Passes over the memory. */
+  time: number;
+  memoryKiB: number;
+  /** Lanes. */
+  cpus: number;
+  salt: Buffer;
+}
+
+export type Kdf = Pbkdf2 | Argon2;
+
+/** What one derivation may cost. A header is untrusted until a key opens it. */
+export interface KdfLimits {
+  pbkdf2Iterations: number;
+  argon2MemoryKiB: number;
+  /** Passes × KiB, which is what argon2's running time grows with. */
+  argon2WorkKiB: number;
+}
+
+/**
+ * Far above what `luksFormat --iter-time 60000` gives on today's machines (argon2 does about 2 GiB a second,
+ * PBKDF2 2–10 million iterations), and still some minutes at the worst.
+ * 4 GiB is also cryptsetup's own bound for argon2 memory.
+ */
+export const DEFAULT_KDF_LIMITS: Readonly<KdfLimits> = {
+  pbkdf2Iterations: 500_000_000,
+  argon2MemoryKiB: 4 * 1024 * 1024,
+  argon2WorkKiB: 1024 * 1024 * 1024,
+};
+
+/** For a header whose owner says that its costs are meant. The memory still has to be there. */
+export const NO_KDF_LIMITS: Readonly<KdfLimits> = {
+  pbkdf2Iterations: Number.POSITIVE_INFINITY,
+  argon2MemoryKiB: Number.POSITIVE_INFINITY,
+  argon2WorkKiB: Number.POSITIVE_INFINITY,
+};
+
+const pbkdf2Async = promisify(nodePbkdf2);
+
+/** node:crypto takes the iterations as an int32. */
+const NODE_MAX_ITERATIONS = 2 ** 31 - 1;
+
+/** argon2's `const enum`s, which cannot be imported under isolatedModules. */
+const ARGON2_ALGORITHM = { argon2i: 1, argon2id: 2 } as const;
+const ARGON2_VERSION_0X13 = 1;
+
+/** What can be used without driving another process out of memory. */
+export function availableMemoryKiB(): number {
+  try {
+    const match = /^MemAvailable:\s+(\d+) kB$/m.exec(fs.readFileSync('/proc/meminfo', 'ascii'));
+    if (match) return Number(match[1]);
+  } catch {
+    // No procfs (macOS): the next best figure.
+  }
+  return Math.floor(os.freemem() / 1024);
+}
+
+function tooDear(what: string): LuksError {
+  return new LuksError(
+    'UNSUPPORTED',
+    `${what}, more than a header is trusted with; if it is yours and this is meant, give --force-kdf-limits`,
+  );
+}
+
+/**
+ * Throws where `kdf` may not or cannot be computed: UNSUPPORTED past a limit, NO_MEMORY where the machine
+ * lacks what argon2 needs (asking for it anyway gets the process killed, not an error).
+ */
+export function requireKdfWithin(kdf: Kdf, limits: KdfLimits): void {
+  if (kdf.type === 'pbkdf2') {
+    if (kdf.iterations > Math.min(limits.pbkdf2Iterations, NODE_MAX_ITERATIONS)) {
+      throw tooDear(`pbkdf2 asks for ${kdf.iterations} iterations`);
+    }
+    return;
+  }
+  if (kdf.memoryKiB > limits.argon2MemoryKiB) {
+    throw tooDear(`${kdf.type} asks for ${formatBytes(kdf.memoryKiB * 1024)} of memory`);
+  }
+  if (kdf.time * kdf.memoryKiB > limits.argon2WorkKiB) {
+    throw tooDear(`${kdf.type} asks for ${kdf.time} passes over ${formatBytes(kdf.memoryKiB * 1024)}`);
+  }
+  const availableKiB = availableMemoryKiB();
+  if (kdf.memoryKiB > availableKiB) {
+    throw new LuksError(
+      'NO_MEMORY',
+      `${kdf.type} needs ${formatBytes(kdf.memoryKiB * 1024)} of memory and ` +
+        `${formatBytes(availableKiB * 1024)} are free; free some, or use another keyslot`,
+    );
+  }
+}
+
+/**
+ * The key that `passphrase` gives, any bytes including NUL.
+ * @returns a new Buffer of `keySizeBytes`, the caller's to wipe.
+ */
+export async function deriveKey(
+  kdf: Kdf,
+  passphrase: Uint8Array,
+  keySizeBytes: number,
+  limits: KdfLimits = DEFAULT_KDF_LIMITS,
+): Promise<Buffer> {
+  requireKdfWithin(kdf, limits);
+  if (kdf.type === 'pbkdf2') {
+    return pbkdf2Async(passphrase, kdf.salt, kdf.iterations, keySizeBytes, requireHash(kdf.hash));
+  }
+  try {
+    return await hashRaw(passphrase, {
+      algorithm: ARGON2_ALGORITHM[kdf.type],
+      version: ARGON2_VERSION_0X13,
+      memoryCost: kdf.memoryKiB,
+      timeCost: kdf.time,
+      parallelism: kdf.cpus,
+      outputLen: keySizeBytes,
+      salt: kdf.salt,
+    });
+  } catch (cause) {
+    const costs = `time ${kdf.time}, memory ${kdf.memoryKiB} KiB, ${kdf.cpus} lanes`;
+    throw new LuksError(
+      'HEADER_CORRUPT',
+      `${kdf.type} refuses its parameters (${costs}): ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}

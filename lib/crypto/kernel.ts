@@ -1,0 +1,145 @@
+/**
+ * The WASM memory of this thread and the kernels that work in it (wasm/assembly). The memory is fixed in size,
+ * since growing it would move it away under the Buffers handed out here. Everything a cipher touches lies in
+ * it, so that the kernels and OpenSSL work on the same bytes without a copy. Knows no cipher.
+ */
+import createDebug from 'debug';
+import { LuksError } from '../errors.js';
+import { addressOf, lockMemory } from '../native/memory.js';
+import type { KernelFunctions } from './kernel-functions.js';
+import { MEMORY_PAGES, WASM_BASE64 } from './wasm/kernel.wasm.js';
+
+const debug = createDebug('luksfuse:kernel');
+
+const PAGE_BYTES = 65536;
+/** What one pass of a cipher covers: large enough to drown the calls, small enough to stay in the L1 cache. */
+export const CHUNK_BYTES = 32768;
+
+/** The regions, in order; untouched pages of them cost no memory. */
+const KEYS_OFFSET = PAGE_BYTES;
+const CHUNK_OFFSET = KEYS_OFFSET + PAGE_BYTES;
+const WORK_OFFSET = CHUNK_OFFSET + CHUNK_BYTES;
+const IVS_OFFSET = WORK_OFFSET + CHUNK_BYTES;
+/** The IVs take 32 bytes for each of at most 64 sectors; the rest of their page is for blocks beside them. */
+const SIDE_OFFSET = IVS_OFFSET + PAGE_BYTES / 2;
+const IO_OFFSET = IVS_OFFSET + PAGE_BYTES;
+const END_OFFSET = MEMORY_PAGES * PAGE_BYTES;
+
+/** Hands out a region front to back; what is released serves the next request of the same size. */
+class Arena {
+  #nextOffset: number;
+  readonly #endOffset: number;
+  readonly #released = new Map<number, number[]>();
+
+  constructor(startOffset: number, endOffset: number) {
+    this.#nextOffset = startOffset;
+    this.#endOffset = endOffset;
+  }
+
+  /** The offset of `sizeBytes`, 64-byte aligned, or null where the region is used up. */
+  find(sizeBytes: number): number | null {
+    const size = Math.ceil(sizeBytes / 64) * 64;
+    const reused = this.#released.get(size)?.pop();
+    if (reused !== undefined) return reused;
+    if (this.#nextOffset + size > this.#endOffset) return null;
+    const offset = this.#nextOffset;
+    this.#nextOffset += size;
+    return offset;
+  }
+
+  release(offset: number, sizeBytes: number): void {
+    const size = Math.ceil(sizeBytes / 64) * 64;
+    const sameSize = this.#released.get(size);
+    if (sameSize) sameSize.push(offset);
+    else this.#released.set(size, [offset]);
+  }
+}
+
+/** One a thread, by `requireKernel`. */
+export class Kernel {
+  /** Where a piece of data from elsewhere is worked on, `CHUNK_BYTES`. */
+  readonly chunkOffset = CHUNK_OFFSET;
+  /** A second such piece, for the modes. */
+  readonly workOffset = WORK_OFFSET;
+  /** The IVs of one chunk's sectors. */
+  readonly ivsOffset = IVS_OFFSET;
+  /** Room for some blocks a sector, for the modes. */
+  readonly sideOffset = SIDE_OFFSET;
+  readonly bytes: Buffer;
+  readonly functions: KernelFunctions;
+  /** The machine address of offset 0, or null where no native code can be called. */
+  readonly address: number | null;
+  readonly #io = new Arena(IO_OFFSET, END_OFFSET);
+  readonly #keys = new Arena(KEYS_OFFSET, KEYS_OFFSET + PAGE_BYTES);
+  #areKeysLocked = false;
+
+  constructor() {
+    const memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_PAGES });
+    const module = new WebAssembly.Module(Buffer.from(WASM_BASE64, 'base64'));
+    const instance = new WebAssembly.Instance(module, { env: { memory } });
+    this.functions = instance.exports as unknown as KernelFunctions;
+    this.bytes = Buffer.from(memory.buffer);
+    this.address = addressOf(this.bytes);
+  }
+
+  /** The offset of `data` where it lies in this memory, else null. */
+  findOffset(data: Uint8Array): number | null {
+    return data.buffer === this.bytes.buffer ? data.byteOffset : null;
+  }
+
+  findIoBuffer(sizeBytes: number): Buffer | null {
+    const offset = this.#io.find(sizeBytes);
+    return offset === null ? null : this.bytes.subarray(offset, offset + sizeBytes);
+  }
+
+  releaseIoBuffer(buffer: Buffer): void {
+    const offset = this.findOffset(buffer);
+    if (offset !== null) this.#io.release(offset, buffer.length);
+  }
+
+  /**
+   * The offset of zeroed room for a key schedule, in pages that are locked where the system allows it.
+   * Throws NO_MEMORY: a thread has room for some ten large keys.
+   */
+  allocateKey(sizeBytes: number): number {
+    if (!this.#areKeysLocked) {
+      this.#areKeysLocked = this.address !== null && lockMemory(this.address + KEYS_OFFSET, PAGE_BYTES);
+      if (!this.#areKeysLocked) debug('the key schedules of this thread stay in swappable memory');
+    }
+    const offset = this.#keys.find(sizeBytes);
+    if (offset === null) {
+      throw new LuksError('NO_MEMORY', 'too many ciphers are in use on this thread; close some volumes');
+    }
+    return offset;
+  }
+
+  /** Wipes and releases what `allocateKey` gave. */
+  releaseKey(offset: number, sizeBytes: number): void {
+    this.bytes.fill(0, offset, offset + sizeBytes);
+    this.#keys.release(offset, sizeBytes);
+  }
+}
+
+let threadKernel: Kernel | null = null;
+
+/** This thread's kernel, made on first use. */
+export function requireKernel(): Kernel {
+  threadKernel ??= new Kernel();
+  return threadKernel;
+}
+
+/**
+ * A buffer that ciphers of this thread work on without a copy. Some 4.7 MiB are there a thread; beyond that
+ * it is an ordinary Buffer, with which everything works as well, only slower. Give it back with
+ * `releaseIoBuffer`. Contents are undefined.
+ */
+export function allocateIoBuffer(sizeBytes: number): Buffer {
+  const buffer = requireKernel().findIoBuffer(sizeBytes);
+  if (!buffer) debug('no room for an I/O buffer of %d bytes: ciphers will copy', sizeBytes);
+  return buffer ?? Buffer.alloc(sizeBytes);
+}
+
+/** Ends the use of a buffer of `allocateIoBuffer`, whole as it was given. */
+export function releaseIoBuffer(buffer: Buffer): void {
+  requireKernel().releaseIoBuffer(buffer);
+}
