@@ -1,0 +1,74 @@
+/**
+ * Every change of a header: read under the lock, planned as a row of writes, then written one by one, each
+ * on stable storage before the next begins. The order of a plan is what makes it safe against a cut.
+ */
+import { randomFillSync } from 'node:crypto';
+import createDebug from 'debug';
+import type { Device } from '../device.js';
+import { LuksError } from '../errors.js';
+import { readHeader } from './header.js';
+import { withHeaderLock } from './lock.js';
+import type { AreaPlace, LuksHeader } from './model.js';
+
+const debug = createDebug('luksfuse:format');
+
+export interface WriteStep {
+  /** For the trace. */
+  what: string;
+  offsetBytes: number;
+  bytes: Buffer;
+}
+
+/** Buffers of overwritten areas stay below this. */
+const WIPE_CHUNK_BYTES = 1024 * 1024;
+
+/** Steps that overwrite a place with random bytes, or with zeros. */
+export function planWipe(what: string, place: AreaPlace, fill: 'random' | 'zero' = 'random'): WriteStep[] {
+  const steps: WriteStep[] = [];
+  for (let done = 0; done < place.sizeBytes; done += WIPE_CHUNK_BYTES) {
+    const bytes = Buffer.alloc(Math.min(WIPE_CHUNK_BYTES, place.sizeBytes - done));
+    if (fill === 'random') randomFillSync(bytes);
+    steps.push({ what: `wipe ${what}`, offsetBytes: place.offsetBytes + done, bytes });
+  }
+  return steps;
+}
+
+export function applySteps(device: Device, steps: readonly WriteStep[]): void {
+  for (const { what, offsetBytes, bytes } of steps) {
+    debug('write %s: %d bytes at %d', what, bytes.length, offsetBytes);
+    device.writeAt(bytes, offsetBytes);
+    device.sync();
+  }
+}
+
+/** Programs that ignore the lock, and other hosts on shared storage, are noticed at least here. */
+function requireUnchanged(device: Device, header: LuksHeader): void {
+  const now = readHeader(device);
+  const seqid = (each: LuksHeader) => (each.disk.version === 2 ? each.disk.seqid : 0n);
+  const isSame =
+    now.uuid === header.uuid &&
+    seqid(now) === seqid(header) &&
+    JSON.stringify(now.document) === JSON.stringify(header.document);
+  if (isSame) return;
+  throw new LuksError(
+    'BUSY',
+    `the header of ${device.path} was changed by another program meanwhile; try again`,
+  );
+}
+
+/**
+ * Changes the header of `device` by what `plan` makes of it. Nothing is written where `plan` throws.
+ * Throws BUSY where another program holds the lock or changed the header meanwhile.
+ */
+export function changeHeader<T>(
+  device: Device,
+  plan: (header: LuksHeader) => Promise<{ steps: WriteStep[]; result: T }>,
+): Promise<T> {
+  return withHeaderLock(device, async () => {
+    const header = readHeader(device);
+    const { steps, result } = await plan(header);
+    requireUnchanged(device, header);
+    applySteps(device, steps);
+    return result;
+  });
+}
