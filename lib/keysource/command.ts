@@ -1,0 +1,47 @@
+/**
+ * What a command of the user's prints, as bytes.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { wipe } from '../bytes.js';
+import { LuksError } from '../errors.js';
+
+/** Gathers what `stream` gives in one Buffer; null, with all of it wiped, beyond `limitBytes`. */
+async function gather(stream: AsyncIterable<Buffer>, limitBytes: number): Promise<Buffer | null> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of stream) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > limitBytes) return null;
+    }
+    return Buffer.concat(chunks);
+  } finally {
+    wipe(...chunks);
+  }
+}
+
+/**
+ * The standard output of `/bin/sh -c command`, the caller's to wipe. Its standard error is ours and its
+ * standard input empty: that may be a header or plaintext which is not for the command.
+ * Throws BAD_ARGUMENT where it fails or gives more than `limitBytes`; messages call it `name`.
+ */
+export async function readCommandOutput(command: string, name: string, limitBytes: number): Promise<Buffer> {
+  const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+  const refuse = (what: string, cause?: unknown) =>
+    new LuksError('BAD_ARGUMENT', `${name} ${what}; check the command`, { cause });
+  let output: Buffer | null = null;
+  try {
+    const [gathered, [exitCode, signal]] = await Promise.all([gather(child.stdout, limitBytes), ended]);
+    output = gathered;
+    if (!output) throw refuse(`gives more than ${limitBytes} bytes`);
+    if (exitCode !== 0) throw refuse(signal ? `was ended by ${signal}` : `failed with exit code ${exitCode}`);
+    return output;
+  } catch (error) {
+    wipe(output);
+    child.kill();
+    throw error instanceof LuksError ? error : refuse('cannot be run', error);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * One encrypted segment of a payload: any byte range of its plaintext, read and written through whole sectors.
+ * LUKS2 on-disk format, "Segments"; a LUKS1 payload is one segment with 512-byte sectors.
+ * Knows nothing of headers; offsets are relative to the segment, and its caller keeps them inside it.
+ */
+import { alignDown, alignUp, wipe } from '../bytes.js';
+import { allocateIoBuffer, releaseIoBuffer } from '../crypto/kernel.js';
+import { createSectorCipher, IV_SECTOR_BYTES, type SectorCipher } from '../crypto/sector-cipher.js';
+import type { Device } from '../device.js';
+import { splitAtSectors } from './extents.js';
+import type { SegmentLayout } from './layout.js';
+import type { RangeLock } from './range-lock.js';
+
+export class CryptSegment {
+  readonly layout: SegmentLayout;
+  readonly #device: Device;
+  readonly #lock: RangeLock;
+  readonly #cipher: SectorCipher;
+  readonly #sector: Buffer;
+
+  constructor(device: Device, lock: RangeLock, layout: SegmentLayout, volumeKey: Uint8Array) {
+    this.layout = layout;
+    this.#device = device;
+    this.#lock = lock;
+    // Whether the null cipher may be used is layoutVolume's to say, and was said.
+    const options = { allowNullCipher: true };
+    this.#cipher = createSectorCipher(layout.encryption, volumeKey, layout.sectorSizeBytes, options);
+    this.#sector = allocateIoBuffer(layout.sectorSizeBytes);
+  }
+
+  get engine(): string {
+    return this.#cipher.engine;
+  }
+
+  /** Fills `target` with plaintext from `offsetBytes`. */
+  read(target: Uint8Array, offsetBytes: number): void {
+    this.#lock.acquireShared(...this.#sectorsOnDevice(offsetBytes, target.length));
+    try {
+      const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, target.length);
+      if (headBytes > 0) this.#readPart(target.subarray(0, headBytes), offsetBytes);
+      if (wholeBytes > 0) {
+        this.#readSectors(target.subarray(headBytes, headBytes + wholeBytes), offsetBytes + headBytes);
+      }
+      if (tailBytes > 0) {
+        this.#readPart(target.subarray(headBytes + wholeBytes), offsetBytes + headBytes + wholeBytes);
+      }
+    } finally {
+      this.#lock.release();
+    }
+  }
+
+  /** Writes `source` at `offsetBytes`; `source` is encrypted where it lies, so its plaintext is gone after. */
+  writeInPlace(source: Uint8Array, offsetBytes: number): void {
+    this.#lock.acquireExclusive(...this.#sectorsOnDevice(offsetBytes, source.length));
+    try {
+      const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, source.length);
+      if (headBytes > 0) this.#writePart(source.subarray(0, headBytes), offsetBytes);
+      if (wholeBytes > 0) {
+        this.#writeSectors(source.subarray(headBytes, headBytes + wholeBytes), offsetBytes + headBytes);
+      }
+      if (tailBytes > 0) {
+        this.#writePart(source.subarray(headBytes + wholeBytes), offsetBytes + headBytes + wholeBytes);
+      }
+    } finally {
+      this.#lock.release();
+    }
+  }
+
+  destroy(): void {
+    this.#cipher.destroy();
+    wipe(this.#sector);
+    releaseIoBuffer(this.#sector);
+  }
+
+  #split(offsetBytes: number, lengthBytes: number) {
+    return splitAtSectors(offsetBytes, lengthBytes, this.layout.sectorSizeBytes);
+  }
+
+  /** The whole sectors around a range, as the bytes of the device that the range lock counts in. */
+  #sectorsOnDevice(offsetBytes: number, lengthBytes: number): [startBytes: number, endBytes: number] {
+    const { deviceOffsetBytes, sectorSizeBytes } = this.layout;
+    return [
+      deviceOffsetBytes + alignDown(offsetBytes, sectorSizeBytes),
+      deviceOffsetBytes + alignUp(offsetBytes + lengthBytes, sectorSizeBytes),
+    ];
+  }
+
+  #ivSector(offsetBytes: number): bigint {
+    return this.layout.ivTweak + BigInt(offsetBytes / IV_SECTOR_BYTES);
+  }
+
+  #readSectors(target: Uint8Array, offsetBytes: number): void {
+    this.#device.readFullyAt(target, this.layout.deviceOffsetBytes + offsetBytes);
+    this.#cipher.decryptInPlace(target, this.#ivSector(offsetBytes));
+  }
+
+  #writeSectors(source: Uint8Array, offsetBytes: number): void {
+    this.#cipher.encryptInPlace(source, this.#ivSector(offsetBytes));
+    this.#device.writeAt(source, this.layout.deviceOffsetBytes + offsetBytes);
+  }
+
+  #readPart(target: Uint8Array, offsetBytes: number): void {
+    const sectorStart = alignDown(offsetBytes, this.layout.sectorSizeBytes);
+    const intoSector = offsetBytes - sectorStart;
+    this.#readSectors(this.#sector, sectorStart);
+    target.set(this.#sector.subarray(intoSector, intoSector + target.length));
+  }
+
+  #writePart(source: Uint8Array, offsetBytes: number): void {
+    const sectorStart = alignDown(offsetBytes, this.layout.sectorSizeBytes);
+    this.#readSectors(this.#sector, sectorStart);
+    this.#sector.set(source, offsetBytes - sectorStart);
+    this.#writeSectors(this.#sector, sectorStart);
+  }
+}

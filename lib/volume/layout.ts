@@ -1,0 +1,113 @@
+/**
+ * Where each piece of a volume's plaintext lies on its payload: the header's segments, with the sizes that
+ * depend on the payload worked out. Plain data that any thread or process can be handed.
+ */
+import { alignDown, formatBytes } from '../bytes.js';
+import type { Device } from '../device.js';
+import { LuksError } from '../errors.js';
+import { isNullCipher, type LuksHeader, type Segment, volumeSegments } from '../format/model.js';
+import { requireReadablePayload } from '../format/requirements.js';
+
+export interface SegmentLayout {
+  /** First byte in the plaintext. */
+  startBytes: number;
+  sizeBytes: number;
+  /** First byte on the payload. */
+  deviceOffsetBytes: number;
+  /** IV number of the first sector, in 512-byte units. */
+  ivTweak: bigint;
+  /** `aes-xts-plain64` */
+  encryption: string;
+  sectorSizeBytes: number;
+}
+
+export interface VolumeLayout {
+  segments: SegmentLayout[];
+  /** The volume is this part of the plaintext: all of it, or the window that was asked for. */
+  windowOffsetBytes: number;
+  sizeBytes: number;
+}
+
+/** A part of the plaintext; without a size it reaches to the end. */
+export interface Window {
+  offsetBytes: number;
+  sizeBytes?: number | undefined;
+}
+
+export interface LayoutOptions {
+  window?: Window | undefined;
+  /** Lets segments through that are no ciphertext at all. */
+  allowNullCipher?: boolean | undefined;
+}
+
+/** Whoever can change a header can have new data written in the clear by it. */
+function requireNoNullCipher(header: LuksHeader): void {
+  if (!volumeSegments(header).some(({ encryption }) => isNullCipher(encryption ?? ''))) return;
+  throw new LuksError(
+    'UNSUPPORTED',
+    'the header names the null cipher, so the payload is not encrypted at all; if that is meant, --allow-null-cipher',
+  );
+}
+
+/**
+ * Lays the header's segments out on `payload`.
+ * Throws DEVICE_IO where the payload is too small for them, UNSUPPORTED for segments that are no
+ * ciphertext and for unfinished reencryptions.
+ */
+export function layoutVolume(header: LuksHeader, payload: Device, options: LayoutOptions = {}): VolumeLayout {
+  requireReadablePayload(header, 'open the volume');
+  if (!options.allowNullCipher) requireNoNullCipher(header);
+  const segments: SegmentLayout[] = [];
+  let startBytes = 0;
+  for (const segment of volumeSegments(header)) {
+    const sizeBytes = sizeOnPayload(segment, payload);
+    segments.push({
+      startBytes,
+      sizeBytes,
+      deviceOffsetBytes: segment.offsetBytes,
+      ivTweak: segment.ivTweak,
+      encryption: segment.encryption!, // of type crypt, as requireReadablePayload saw
+      sectorSizeBytes: segment.sectorSizeBytes,
+    });
+    startBytes += sizeBytes;
+  }
+  return { segments, ...checkWindow(options.window ?? { offsetBytes: 0 }, segments, startBytes) };
+}
+
+function sizeOnPayload(segment: Segment, payload: Device): number {
+  const { offsetBytes, sectorSizeBytes } = segment;
+  const available = alignDown(Math.max(0, payload.sizeBytes - offsetBytes), sectorSizeBytes);
+  const needed = segment.sizeBytes === 'dynamic' ? sectorSizeBytes : segment.sizeBytes;
+  if (available < needed) {
+    throw new LuksError(
+      'DEVICE_IO',
+      `payload ${payload.path} (${formatBytes(payload.sizeBytes)}) is too small: its header puts the data at byte ` +
+        `${offsetBytes}${segment.sizeBytes === 'dynamic' ? '' : `, ${segment.sizeBytes} bytes of it`}; ` +
+        'give the payload this header was made for',
+    );
+  }
+  return segment.sizeBytes === 'dynamic' ? available : segment.sizeBytes;
+}
+
+function checkWindow(
+  window: Window,
+  segments: SegmentLayout[],
+  plaintextBytes: number,
+): Pick<VolumeLayout, 'windowOffsetBytes' | 'sizeBytes'> {
+  const { offsetBytes } = window;
+  const sizeBytes = window.sizeBytes ?? plaintextBytes - offsetBytes;
+  const sectorSizeBytes = Math.max(...segments.map((segment) => segment.sectorSizeBytes));
+  if (offsetBytes % sectorSizeBytes !== 0 || sizeBytes % sectorSizeBytes !== 0) {
+    throw new LuksError(
+      'BAD_ARGUMENT',
+      `offset and size must be multiples of the sector size, ${sectorSizeBytes}`,
+    );
+  }
+  if (sizeBytes <= 0 || offsetBytes + sizeBytes > plaintextBytes) {
+    throw new LuksError(
+      'BAD_ARGUMENT',
+      `bytes ${offsetBytes} to ${offsetBytes + sizeBytes} do not lie within the volume's ${plaintextBytes}`,
+    );
+  }
+  return { windowOffsetBytes: offsetBytes, sizeBytes };
+}
