@@ -1,0 +1,49 @@
+/**
+ * The descriptor of /dev/fuse: one read(2) is one request, one write(2) one answer. Both block the thread.
+ * Knows the errors of fs/fuse/dev.c, nothing of what the bytes mean.
+ */
+import fs from 'node:fs';
+import { isSystemError, LuksError } from '../errors.js';
+import type { Frame } from './wire.js';
+
+export const FUSE_DEVICE_PATH = '/dev/fuse';
+
+/** Reading again is all there is to do: EINTR a signal, ENOENT the request was interrupted before it was read. */
+const READ_AGAIN = new Set(['EINTR', 'ENOENT', 'EAGAIN']);
+/** ENOENT: the caller was killed and waits no more. ENODEV: unmounted meanwhile, as the next read will say. */
+const NOT_WAITED_FOR = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED']);
+
+export class Channel {
+  readonly #fd: number;
+
+  /** @param fd whoever opened it closes it. One descriptor serves all threads as well as a clone for each. */
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Waits for a request and reads it to the frame's `requestOffset`. Returns its bytes; null once unmounted. */
+  receive({ memory, requestOffset }: Frame): number | null {
+    for (;;) {
+      try {
+        return fs.readSync(this.#fd, memory, requestOffset, memory.length - requestOffset, null);
+      } catch (error) {
+        if (isSystemError(error) && READ_AGAIN.has(error.code)) continue;
+        if (isSystemError(error) && error.code === 'ENODEV') return null;
+        if (isSystemError(error) && error.code === 'ECONNABORTED') {
+          throw new LuksError('DEVICE_IO', 'the kernel has aborted the FUSE connection', { cause: error });
+        }
+        throw error;
+      }
+    }
+  }
+
+  /** Sends the answer of `replyBytes` from the frame's `replyOffset`. */
+  send({ memory, replyOffset }: Frame, replyBytes: number): void {
+    try {
+      fs.writeSync(this.#fd, memory, replyOffset, replyBytes, null);
+    } catch (error) {
+      if (isSystemError(error) && NOT_WAITED_FOR.has(error.code)) return;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * What the workers have done, in memory that the main thread reads at any time. Each worker writes a row of
+ * its own, so that no addition needs to be atomic.
+ */
+
+export interface CounterTotals {
+  requests: number;
+  readBytes: number;
+  writtenBytes: number;
+  errors: number;
+}
+
+const REQUESTS = 0;
+const READ_BYTES = 1;
+const WRITTEN_BYTES = 2;
+const ERRORS = 3;
+/** A cache line of its own for each worker. */
+const ROW_FIELDS = 8;
+
+export class Counters {
+  readonly #row: Float64Array;
+
+  static createMemory(workerCount: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(workerCount * ROW_FIELDS * Float64Array.BYTES_PER_ELEMENT);
+  }
+
+  constructor(memory: SharedArrayBuffer, workerIndex: number) {
+    const rowBytes = ROW_FIELDS * Float64Array.BYTES_PER_ELEMENT;
+    this.#row = new Float64Array(memory, workerIndex * rowBytes, ROW_FIELDS);
+  }
+
+  /** The sum over all workers, each figure as of about now. */
+  static totals(memory: SharedArrayBuffer): CounterTotals {
+    const fields = new Float64Array(memory);
+    const sum = (field: number): number => {
+      let total = 0;
+      for (let at = field; at < fields.length; at += ROW_FIELDS) total += fields[at]!;
+      return total;
+    };
+    return {
+      requests: sum(REQUESTS),
+      readBytes: sum(READ_BYTES),
+      writtenBytes: sum(WRITTEN_BYTES),
+      errors: sum(ERRORS),
+    };
+  }
+
+  addRequest(): void {
+    this.#row[REQUESTS]! += 1;
+  }
+
+  addRead(bytes: number): void {
+    this.#row[READ_BYTES]! += bytes;
+  }
+
+  addWrite(bytes: number): void {
+    this.#row[WRITTEN_BYTES]! += bytes;
+  }
+
+  get errors(): number {
+    return this.#row[ERRORS]!;
+  }
+
+  addError(): void {
+    this.#row[ERRORS]! += 1;
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Runs the programs that mount and unmount, and collects what they complain of.
+ */
+import { spawn } from 'node:child_process';
+import createDebug from 'debug';
+import { LuksError } from '../errors.js';
+
+const debug = createDebug('luksfuse:fuse');
+
+/** The number that an inherited descriptor has in the program: the first after stderr. */
+export const INHERITED_FD = 3;
+
+export interface ProgramOptions {
+  /** The Debian package that has the program. */
+  package: string;
+  /** A descriptor for the program to have as INHERITED_FD. */
+  inheritedFd?: number;
+  env?: Record<string, string>;
+}
+
+export interface ProgramResult {
+  status: number;
+  stderr: string;
+}
+
+/** Resolves when the program has ended. Throws UNSUPPORTED where it cannot be started. */
+export function runProgram(program: string, args: string[], options: ProgramOptions): Promise<ProgramResult> {
+  debug('%s %s', program, args.join(' '));
+  const { inheritedFd, env } = options;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'ignore', 'pipe', ...(inheritedFd === undefined ? [] : [inheritedFd])],
+      env: { ...process.env, LC_ALL: 'C', ...env },
+    });
+    let stderr = '';
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.on('error', (cause) => {
+      const message = `cannot run ${program}: ${cause.message}; install ${options.package}`;
+      reject(new LuksError('UNSUPPORTED', message, { cause }));
+    });
+    child.on('close', (status) => resolve({ status: status ?? -1, stderr: stderr.trim() }));
+  });
+}
