@@ -1,0 +1,41 @@
+/**
+ * The drivers, and which of them can serve on this machine.
+ */
+import { hasDevFuse, requireFuse } from '../fuse/mount-helper.js';
+import type { Mountpoint } from '../fuse/mountpoint.js';
+import { loadFuseNative, requireNativeOptions, startNativeSession } from './fuse-native.js';
+import type { MountSession, SessionOptions } from './mount-session.js';
+import { startSession } from './session.js';
+
+export const DRIVERS = ['dev-fuse', 'fuse-native'] as const;
+export type Driver = (typeof DRIVERS)[number];
+
+/**
+ * The driver that was asked for, or with `auto` the faster one that can work here. Checks all that can be checked before
+ * a key is asked for.
+ * @throws LuksError UNSUPPORTED where it cannot work here, with the cure; BAD_ARGUMENT where it cannot do what is asked
+ */
+export async function chooseDriver(
+  wanted: Driver | 'auto',
+  mountpoint: Mountpoint,
+  options: Pick<SessionOptions, 'cache' | 'workerCount'>,
+): Promise<Driver> {
+  const driver = wanted === 'auto' ? (hasDevFuse() ? 'dev-fuse' : 'fuse-native') : wanted;
+  if (driver === 'dev-fuse') {
+    requireFuse();
+  } else {
+    requireNativeOptions(mountpoint, options);
+    await loadFuseNative();
+  }
+  return driver;
+}
+
+const START: Record<Driver, (options: SessionOptions) => Promise<MountSession>> = {
+  'dev-fuse': startSession,
+  'fuse-native': startNativeSession,
+};
+
+/** Mounts and serves with the driver that `chooseDriver` has chosen. */
+export function startDriver(driver: Driver, options: SessionOptions): Promise<MountSession> {
+  return START[driver](options);
+}

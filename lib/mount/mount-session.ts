@@ -1,0 +1,91 @@
+/**
+ * What a driver is asked for and what it gives: one mount, from when it answers until it is gone.
+ */
+
+import { LuksError } from '../errors.js';
+import type { CacheMode } from '../fuse/cache-policy.js';
+import type { CounterTotals } from '../fuse/counters.js';
+import type { BlockStore } from '../fuse/plain-file.js';
+
+const NAME_MAX_BYTES = 255;
+
+export interface SessionOptions {
+  /** An empty directory, or a regular file. */
+  mountpoint: string;
+  /** The store as the main thread has it: its size, whether it is read-only, and the last sync. Not closed. */
+  store: BlockStore;
+  /** URL of the module that opens the store in each worker (StoreModule), and what it is given. */
+  storeModule: string;
+  storeHandle: unknown;
+  /** What /proc/mounts shows as the source: the payload's path, say. */
+  source: string;
+  /** The file's name where the mountpoint is a directory; default `payload`. */
+  fileName?: string;
+  /** Permission bits of the file; default 0600. */
+  mode?: number;
+  /** Owner of the file; default the user of this process. */
+  uid?: number;
+  gid?: number;
+  allowOther?: boolean;
+  /** Let root in, besides the user of this process. */
+  allowRoot?: boolean;
+  cache?: CacheMode;
+  /** So many workers, fixed. Default: one per core, 4 at most, and more while they wait for the payload. */
+  workerCount?: number | undefined;
+}
+
+export type FullSessionOptions = Required<SessionOptions>;
+
+/** @throws LuksError BAD_ARGUMENT where the file's name cannot be one */
+export function withDefaults(options: SessionOptions): FullSessionOptions {
+  const full = {
+    fileName: 'payload',
+    mode: 0o600,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    allowOther: false,
+    allowRoot: false,
+    cache: 'auto' as const,
+    workerCount: undefined,
+    ...options,
+  };
+  requireFileName(full.fileName);
+  return full;
+}
+
+function requireFileName(name: string): void {
+  const isUsable = name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name);
+  if (isUsable && Buffer.byteLength(name) <= NAME_MAX_BYTES) return;
+  throw new LuksError(
+    'BAD_ARGUMENT',
+    `"${name}" cannot be a file's name; take one without "/", up to 255 bytes`,
+  );
+}
+
+/** What `status` shows of a session at work. */
+export interface Activity extends CounterTotals {
+  workers: number;
+  /** Requests being served. */
+  queueDepth: number;
+}
+
+/** How a session ended: without `error` where it was unmounted and all is on stable storage. */
+export interface SessionEnd {
+  error?: Error;
+}
+
+export interface MountSession {
+  /** The mountpoint's real path. */
+  readonly mountpoint: string;
+  /** Where the plaintext is. */
+  readonly filePath: string;
+  /** Resolves once the mount is gone, nobody serves it any more and the store is synced. Never rejects. */
+  readonly closed: Promise<SessionEnd>;
+  /** What is being served now and has been up to now. */
+  activity(): Activity;
+  /**
+   * Unmounts and waits for `closed`, whose error it throws. BUSY while a file of it is open; `lazy` takes the
+   * name away at once and leaves the rest to whoever closes the last file, without waiting.
+   */
+  unmount(options?: { lazy?: boolean }): Promise<void>;
+}

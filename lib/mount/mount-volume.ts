@@ -1,0 +1,71 @@
+/**
+ * `mountVolume`: from paths and a key to a mount that this process serves. The command line goes the same steps, but
+ * asks for the key between them and hands the serving to a daemon.
+ */
+import { type LocateOptions, locateVolume } from '../volume/locate.js';
+import { type Unlock, unlockVolume } from '../volume/open.js';
+import { chooseDriver, type Driver } from './driver.js';
+import type { SessionOptions } from './mount-session.js';
+import { requireFreeMountpoint } from './mountpoint.js';
+import { type Served, serveVolume } from './serve.js';
+
+type ChosenSessionOptions = Partial<
+  Pick<
+    SessionOptions,
+    'fileName' | 'mode' | 'uid' | 'gid' | 'allowOther' | 'allowRoot' | 'cache' | 'workerCount'
+  >
+>;
+
+export interface MountVolumeOptions extends LocateOptions, ChosenSessionOptions {
+  driver?: Driver | 'auto';
+  idleMinutes?: number;
+}
+
+/**
+ * Mounts the volume on `payloadPath` and returns when the mount answers. This process must live until `closed`, which
+ * `unmount` brings about; the bytes of `unlock` stay the caller's to wipe.
+ * @throws LuksError as openVolume does, and BAD_ARGUMENT, BUSY or UNSUPPORTED for the mountpoint and the driver
+ */
+export async function mountVolume(
+  payloadPath: string,
+  mountpointPath: string,
+  unlock: Unlock,
+  options: MountVolumeOptions = {},
+): Promise<Served> {
+  const {
+    driver: wanted = 'auto',
+    idleMinutes,
+    headerPath,
+    headerDevice,
+    isReadOnly,
+    window,
+    allowNullCipher,
+    ...session
+  } = options;
+  const mountpoint = await requireFreeMountpoint(mountpointPath);
+  const driver = await chooseDriver(wanted, mountpoint, session);
+  const located = locateVolume(payloadPath, {
+    headerPath,
+    headerDevice,
+    isReadOnly,
+    window,
+    allowNullCipher,
+  });
+  const { device, header } = located;
+  try {
+    const volume = await unlockVolume(located, unlock);
+    const served = await serveVolume(volume, {
+      driver,
+      session: { ...session, mountpoint: mountpoint.path },
+      labels: { payload: payloadPath, header: device.path, uuid: header.uuid },
+      ...(idleMinutes !== undefined && { idleMinutes }),
+    });
+    // The claim on the header lasts as long as the mount.
+    const closeHeader = () => device.close();
+    served.closed.then(closeHeader, closeHeader);
+    return served;
+  } catch (error) {
+    device.close();
+    throw error;
+  }
+}

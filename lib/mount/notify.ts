@@ -1,0 +1,19 @@
+/**
+ * Tells a service manager that the mount answers: sd_notify(3), by the program of that name, which speaks the
+ * protocol's datagram socket that node cannot.
+ */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import createDebug from 'debug';
+
+const debug = createDebug('luksfuse:mount');
+
+/** Does nothing where no service manager waits ($NOTIFY_SOCKET). */
+export async function notifyReady(status: string): Promise<void> {
+  if (!process.env.NOTIFY_SOCKET) return;
+  try {
+    await promisify(execFile)('systemd-notify', ['--ready', `--pid=${process.pid}`, `--status=${status}`]);
+  } catch (error) {
+    debug('systemd-notify: %s', (error as Error).message);
+  }
+}
