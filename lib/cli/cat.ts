@@ -1,0 +1,90 @@
+/**
+ * `luksfuse cat`: the plaintext to standard output, without FUSE.
+ */
+import fs from 'node:fs';
+import type { Command } from 'commander';
+import { LuksError } from '../errors.js';
+import { locateVolume } from '../volume/locate.js';
+import { Volume } from '../volume/volume.js';
+import { unlockWith } from './credential.js';
+import { addCredentialOptions, type CredentialOptions, wholeNumber } from './credential-options.js';
+import { addHeaderOptions, openHeader } from './header.js';
+import { admitPairing } from './pairing.js';
+import { Progress } from './progress.js';
+
+const PIECE_BYTES = 1024 * 1024;
+const STDOUT = 1;
+
+interface CatOptions extends CredentialOptions {
+  offset: number;
+  length?: number;
+}
+
+/** write(2) until all is out; a reader that went away ends the command quietly, as for cat(1). */
+function writeOut(piece: Uint8Array): boolean {
+  for (let done = 0; done < piece.length; ) {
+    try {
+      done += fs.writeSync(STDOUT, piece, done);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EPIPE') return false;
+      if (code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+  return true;
+}
+
+function copyOut(volume: Volume, offsetBytes: number, endBytes: number): void {
+  const buffer = Volume.allocateIoBuffer(Math.min(PIECE_BYTES, endBytes - offsetBytes));
+  const progress = new Progress('cat', endBytes - offsetBytes);
+  try {
+    for (let at = offsetBytes; at < endBytes; ) {
+      const count = volume.read(buffer.subarray(0, Math.min(buffer.length, endBytes - at)), at);
+      if (!writeOut(buffer.subarray(0, count))) break;
+      at += count;
+      progress.update(at - offsetBytes);
+    }
+  } finally {
+    buffer.fill(0);
+    progress.finish();
+  }
+}
+
+async function cat(payloadPath: string, options: CatOptions): Promise<void> {
+  const located = locateVolume(payloadPath, {
+    headerDevice: await openHeader(options),
+    allowNullCipher: options.allowNullCipher,
+    isReadOnly: true,
+  });
+  try {
+    const { sizeBytes } = located.layout;
+    const endBytes = options.length === undefined ? sizeBytes : options.offset + options.length;
+    if (options.offset > sizeBytes || endBytes > sizeBytes) {
+      throw new LuksError(
+        'BAD_ARGUMENT',
+        `bytes ${options.offset} to ${endBytes} do not lie within the plaintext's ${sizeBytes}`,
+      );
+    }
+    const { volumeKey } = await unlockWith(located, options);
+    await admitPairing(located, volumeKey.bytes, {});
+    const volume = Volume.create(located.payload, located.layout, volumeKey);
+    try {
+      if (endBytes > options.offset) copyOut(volume, options.offset, endBytes);
+    } finally {
+      volume.close();
+    }
+  } finally {
+    located.device.close();
+    located.payload.close();
+  }
+}
+
+export function addCatCommand(program: Command): void {
+  const command = program
+    .command('cat <payload>')
+    .description('plaintext to standard output, without FUSE')
+    .option('--offset <bytes>', 'begin here in the plaintext', wholeNumber, 0)
+    .option('--length <bytes>', 'so many bytes; without it, up to the end', wholeNumber);
+  addCredentialOptions(addHeaderOptions(command)).action(cat);
+}

@@ -1,0 +1,209 @@
+/**
+ * `luksfuse mount` and `luksfuse umount`.
+ */
+import path from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { MountInfo } from '../mount/control.js';
+import { startDaemon } from '../mount/daemon.js';
+import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';
+import { requireFreeMountpoint } from '../mount/mountpoint.js';
+import { type Served, type ServeOptions, serveVolume } from '../mount/serve.js';
+import { type UnmountOptions, unmountVolume } from '../mount/unmount.js';
+import { type LocatedVolume, locateVolume } from '../volume/locate.js';
+import { Volume } from '../volume/volume.js';
+import { unlockWith } from './credential.js';
+import { addCredentialOptions, type CredentialOptions, wholeNumber } from './credential-options.js';
+import { addHeaderOptions, openHeader } from './header.js';
+import { printResult } from './output.js';
+import { addPairingOptions, admitPairing, type PairingOptions } from './pairing.js';
+
+interface MountCommandOptions extends CredentialOptions, PairingOptions {
+  readOnly?: boolean;
+  foreground?: boolean;
+  name: string;
+  offset: number;
+  size?: number;
+  allowOther?: boolean;
+  allowRoot?: boolean;
+  uid: number;
+  gid: number;
+  mode: number;
+  workers?: number;
+  pidFile?: string;
+  idleUnmount?: number;
+  driver: Driver | 'auto';
+  cache: 'auto' | 'none' | 'writeback';
+  quiet?: boolean;
+  json?: boolean;
+}
+
+function nonEmpty(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It must not be empty.');
+  return text;
+}
+
+/** Also parts of one, `0.5`. */
+function minutes(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < 1e6)) throw new InvalidArgumentError('It must be a number of minutes above 0.');
+  return value;
+}
+
+function octalMode(text: string): number {
+  if (!/^0?[0-7]{3}$/.test(text)) throw new InvalidArgumentError('It must be octal, like 0600.');
+  return Number.parseInt(text, 8);
+}
+
+function fileName(text: string): string {
+  if (text === '' || text === '.' || text === '..' || /[/\0]/.test(text) || Buffer.byteLength(text) > 255) {
+    throw new InvalidArgumentError('It must be the name of one file.');
+  }
+  return text;
+}
+
+function serveOptions(
+  located: LocatedVolume,
+  mountpoint: string,
+  driver: Driver,
+  options: MountCommandOptions,
+): ServeOptions {
+  const { name: fileName, uid, gid, mode, cache, allowOther = false, allowRoot = false, workers } = options;
+  return {
+    driver,
+    session: {
+      ...{ mountpoint, fileName, uid, gid, mode, cache, allowOther, allowRoot },
+      ...(workers !== undefined && { workerCount: workers }),
+    },
+    labels: { payload: located.payload.path, header: located.device.path, uuid: located.header.uuid },
+    ...(options.pidFile !== undefined && { pidFile: path.resolve(options.pidFile) }),
+    ...(options.idleUnmount !== undefined && { idleMinutes: options.idleUnmount }),
+  };
+}
+
+/**
+ * Unmounts on a signal, also one that comes while the mount is being made. While the file is in use the mount stays,
+ * and a second signal detaches it.
+ */
+function unmountOnSignal(serving: Promise<Served>): void {
+  let isUnmounting = false;
+  let wasRefused = false;
+  const onSignal = async () => {
+    if (isUnmounting) return;
+    isUnmounting = true;
+    try {
+      await (await serving).unmount({ lazy: wasRefused });
+    } catch (error) {
+      isUnmounting = false;
+      wasRefused = true;
+      process.stderr.write(
+        `luksfuse: ${(error as Error).message}; interrupt again to detach it all the same\n`,
+      );
+    }
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+}
+
+async function serveInForeground(
+  volume: Volume,
+  options: ServeOptions,
+  announce: (info: MountInfo) => void,
+): Promise<void> {
+  const serving = serveVolume(volume, options);
+  unmountOnSignal(serving);
+  const served = await serving;
+  announce(served.info);
+  await served.closed;
+}
+
+async function mount(
+  payloadPath: string,
+  mountpointPath: string,
+  options: MountCommandOptions,
+): Promise<void> {
+  const mountpoint = await requireFreeMountpoint(mountpointPath);
+  const { cache, workers: workerCount } = options;
+  const driver = await chooseDriver(options.driver, mountpoint, { cache, workerCount });
+  const located = locateVolume(payloadPath, {
+    headerDevice: await openHeader(options),
+    allowNullCipher: options.allowNullCipher,
+    isReadOnly: options.readOnly,
+    window: { offsetBytes: options.offset, sizeBytes: options.size },
+  });
+  const announce = (info: MountInfo) => {
+    printResult(options, info, options.quiet ? '' : info.file);
+  };
+  try {
+    const { volumeKey } = await unlockWith(located, options);
+    try {
+      await admitPairing(located, volumeKey.bytes, options);
+      const served = serveOptions(located, mountpoint.path, driver, options);
+      if (options.foreground) {
+        const volume = Volume.create(located.payload, located.layout, volumeKey);
+        await serveInForeground(volume, served, announce);
+      } else {
+        announce(await startDaemon(located, volumeKey, served));
+      }
+    } finally {
+      volumeKey.destroy();
+    }
+  } finally {
+    located.device.close();
+    located.payload.close();
+  }
+}
+
+export function addMountCommands(program: Command): void {
+  const mountCommand = program
+    .command('mount <payload> <mountpoint>')
+    .alias('open')
+    .description('unlock, present the plaintext as one file, print its path')
+    .option('-r, --read-only', 'refuse writes')
+    .option('-f, --foreground', 'stay in the foreground; SIGINT and SIGTERM unmount');
+  addPairingOptions(addCredentialOptions(addHeaderOptions(mountCommand)))
+    .option(
+      '--name <name>',
+      'name of the plaintext file where the mountpoint is a directory',
+      fileName,
+      'payload',
+    )
+    .option('--offset <bytes>', 'present the plaintext from here on', wholeNumber, 0)
+    .option('--size <bytes>', 'present so many bytes of it', wholeNumber)
+    .option('--allow-other', 'let other users reach the file, as its mode says')
+    .addOption(
+      new Option('--allow-root', 'let root, and no other user, reach the file').conflicts('allowOther'),
+    )
+    .option('--uid <n>', 'owner of the file', wholeNumber, process.getuid?.() ?? 0)
+    .option('--gid <n>', 'group of the file', wholeNumber, process.getgid?.() ?? 0)
+    .addOption(
+      new Option('--mode <octal>', 'permissions of the file').argParser(octalMode).default(0o600, '0600'),
+    )
+    .addOption(
+      new Option('--driver <driver>', 'what speaks to the kernel; auto takes dev-fuse where it can work')
+        .choices(['auto', ...DRIVERS])
+        .default('auto'),
+    )
+    .option('--workers <n>', 'serve with exactly so many threads', wholeNumber)
+    .addOption(
+      new Option(
+        '--cache <policy>',
+        'page cache: auto writes through, none bypasses it, writeback delays writes',
+      )
+        .choices(['auto', 'none', 'writeback'])
+        .default('auto'),
+    )
+    .option('--pid-file <file>', 'where the process id of the daemon is written', nonEmpty)
+    .option('--idle-unmount <minutes>', 'unmount after so long without use', minutes)
+    .option('-o <list>', 'the same as options of mount(8): ro,header=FILE,key_file=FILE')
+    .option('-q, --quiet', 'do not print the path')
+    .option('--json', 'print one JSON document')
+    .action(mount);
+
+  program
+    .command('umount <mountpoint>')
+    .alias('close')
+    .description('unmount; returns when the payload is synced and closed')
+    .option('-l, --lazy', 'detach it now, even while the file is in use')
+    .action(async (mountpoint: string, options: UnmountOptions) => {
+      await unmountVolume(mountpoint, options);
+    });
+}
