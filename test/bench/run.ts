@@ -1,0 +1,173 @@
+/**
+ * Compares our mount with QEMU's storage daemon on the same LUKS1 image in memory, our own path without a
+ * cipher, and the time to unlock with cryptsetup's. Rounds are interleaved and medians are reported.
+ *
+ * node dist/test/bench/run.js [--rounds N] [--seconds N] [--write]
+ *
+ * --write also keeps the report in test/bench/RESULTS.md. The exit code does not depend on the figures.
+ */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { PROJECT_DIR } from '../kit/luksfuse.js';
+import { createImage } from '../kit/qemu.js';
+import { TEMP_PREFIX } from '../kit/temp.js';
+import { type Contestant, startLuksfuse, startQemu } from './contestants.js';
+import { runWorkload, WORKLOADS, type Workload } from './fio.js';
+import { startNullMount } from './null-mount.js';
+import { median, type Row, renderReport } from './report.js';
+import { timeUnlocks } from './unlock.js';
+
+const GiB = 1024 ** 3;
+const IMAGE_BYTES = GiB;
+const MAX_UNLOCK_RATIO = 1.1;
+const MAX_RSS_MIB = 120;
+const RESULTS = path.join(PROJECT_DIR, 'test/bench/RESULTS.md');
+const RESULTS_HEAD = '# Bench results\n\nWritten by `npm run bench -- --write`.\n\n';
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Figures of each contestant for each workload, one per round. */
+type Figures = Map<Workload, Map<Contestant, number[]>>;
+
+async function compare(
+  contestants: readonly Contestant[],
+  rounds: number,
+  seconds: number,
+): Promise<Figures> {
+  const figures: Figures = new Map(WORKLOADS.map((workload) => [workload, new Map()]));
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const workload of WORKLOADS) {
+      for (const contestant of contestants) {
+        const figure = await runWorkload(contestant.file, workload, seconds);
+        say(`round ${round}: ${workload.name}: ${contestant.name}: ${figure.toFixed(0)} ${workload.unit}`);
+        const series = figures.get(workload)!;
+        series.set(contestant, [...(series.get(contestant) ?? []), figure]);
+      }
+    }
+  }
+  return figures;
+}
+
+/** The second driver beside the first: what it costs to go through libfuse. No target is set for it. */
+function driverRows(figures: Figures, devFuse: Contestant, fuseNative: Contestant): Row[] {
+  return [...figures].map(([workload, series]) => {
+    const [first, second] = [devFuse, fuseNative].map((one) => median(series.get(one)!)) as [number, number];
+    return {
+      what: `${workload.name}, driver fuse-native`,
+      peer: `dev-fuse: ${first.toFixed(0)} ${workload.unit}`,
+      ours: second.toFixed(0),
+      ratio: `${(second / first).toFixed(2)}×`,
+      target: '',
+      isMet: null,
+    };
+  });
+}
+
+function speedRows(figures: Figures, peer: Contestant, ours: Contestant, ceiling: Contestant): Row[] {
+  return [...figures].map(([workload, series]) => {
+    const [theirs, own, highest] = [peer, ours, ceiling].map((one) => median(series.get(one)!)) as [
+      number,
+      number,
+      number,
+    ];
+    const ratio = own / theirs;
+    return {
+      what: workload.name,
+      peer: `${theirs.toFixed(0)} ${workload.unit}`,
+      ours: `${own.toFixed(0)} (no cipher: ${highest.toFixed(0)})`,
+      ratio: `${ratio.toFixed(2)}×`,
+      target: `≥ ${workload.target}×`,
+      isMet: ratio >= workload.target,
+    };
+  });
+}
+
+async function unlockRow(dir: string, rounds: number): Promise<Row> {
+  const times = await timeUnlocks(dir, rounds);
+  const theirs = median(times.map((time) => time.cryptsetup));
+  const start = median(times.map((time) => time.nodeStart));
+  const own = median(times.map((time) => time.luksfuse)) - start;
+  return {
+    what: 'unlock, argon2id 1 GiB t=4 p=4',
+    peer: `${theirs.toFixed(0)} ms`,
+    ours: `${own.toFixed(0)} ms (and ${start.toFixed(0)} ms for Node to start)`,
+    ratio: `${(own / theirs).toFixed(2)}×`,
+    target: `≤ ${MAX_UNLOCK_RATIO}×`,
+    isMet: own / theirs <= MAX_UNLOCK_RATIO,
+  };
+}
+
+function memoryRow(peer: Contestant, twoWorkers: Contestant): Row {
+  const peak = twoWorkers.peakRssMiB();
+  return {
+    what: 'peak RSS of the daemon, 2 workers',
+    peer: `${peer.peakRssMiB().toFixed(0)} MiB`,
+    ours: `${peak.toFixed(0)} MiB`,
+    ratio: '',
+    target: `≤ ${MAX_RSS_MIB} MiB`,
+    isMet: peak <= MAX_RSS_MIB,
+  };
+}
+
+/** Starts the contestants on copies of one image, runs everything, and stops them whatever happens. */
+async function bench(dir: string, rounds: number, seconds: number): Promise<Row[]> {
+  const keyFile = path.join(dir, 'key');
+  const image = (name: string) => path.join(dir, `${name}.image`);
+  fs.writeFileSync(keyFile, 'bench');
+  await createImage(image('peer'), keyFile, { sizeBytes: IMAGE_BYTES });
+  for (const name of ['ours', 'small', 'ceiling', 'native']) fs.copyFileSync(image('peer'), image(name));
+
+  const running: Contestant[] = [];
+  const started = async (start: Promise<Contestant>) => {
+    const contestant = await start;
+    running.push(contestant);
+    return contestant;
+  };
+  try {
+    const peer = await started(startQemu(dir, image('peer'), keyFile));
+    const ours = await started(startLuksfuse(dir, image('ours'), keyFile));
+    const ceiling = await started(startNullMount(dir, image('ceiling')));
+    const native = await started(
+      startLuksfuse(dir, image('native'), keyFile, ['--driver', 'fuse-native'], 'luksfuse, fuse-native'),
+    );
+    // The first writes to a file in memory allocate it; that is nobody's speed.
+    for (const one of running) await runWorkload(one.file, WORKLOADS[1]!, 3);
+    const figures = await compare(running, rounds, seconds);
+    const rows = [...speedRows(figures, peer, ours, ceiling), ...driverRows(figures, ours, native)];
+    rows.push(await unlockRow(dir, rounds));
+    const twoWorkers = await started(startLuksfuse(dir, image('small'), keyFile, ['--workers', '2']));
+    for (const workload of WORKLOADS) await runWorkload(twoWorkers.file, workload, seconds);
+    rows.push(memoryRow(peer, twoWorkers));
+    return rows;
+  } finally {
+    for (const one of running) await one.stop();
+  }
+}
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '4' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
+const memoryRoot = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
+const dir = fs.mkdtempSync(path.join(memoryRoot, `${TEMP_PREFIX}${process.pid}-`));
+try {
+  const rows = await bench(dir, rounds, seconds);
+  const notes = [
+    `LUKS1, aes-256-xts, 512-byte sectors, a ${IMAGE_BYTES / GiB} GiB image in ${memoryRoot}; fio, direct, libaio, ` +
+      `${seconds} s a run, ${rounds} interleaved rounds, medians.`,
+    'Peer: the FUSE export of qemu-storage-daemon; for the unlock, `cryptsetup open --test-passphrase`.',
+  ];
+  const report = renderReport(rows, notes);
+  process.stdout.write(report);
+  if (values.write) fs.writeFileSync(RESULTS, `${RESULTS_HEAD}${report}`);
+} finally {
+  fs.rmSync(dir, { recursive: true, force: true });
+}

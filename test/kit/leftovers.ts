@@ -1,0 +1,49 @@
+/**
+ * Mounts, loop devices, processes and directories that tests left behind. tap runs this file before and
+ * after all tests (package.json): the first run remembers what was there already, the second one fails on
+ * anything new. What belongs to a test process that still runs is another run's business.
+ */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { PROJECT_DIR } from './luksfuse.js';
+import { listLoops, listMounts } from './mounts.js';
+import { findProcesses, isRunning } from './processes.js';
+import { TEMP_PREFIX, TEMP_ROOTS } from './temp.js';
+
+const OWNED_PATH = new RegExp(`/${TEMP_PREFIX}(\\d+)-`);
+
+/** Where every process of the program under test was started from, the daemons too. */
+const PROGRAM_DIR = path.join(PROJECT_DIR, 'dist/lib/');
+
+/** True for text that names a directory of a test whose process has ended. */
+function isLeft(text: string): boolean {
+  const owner = OWNED_PATH.exec(text)?.[1];
+  return owner !== undefined && !isRunning(Number(owner));
+}
+
+function findLeftovers(): string[] {
+  const mounts = listMounts().filter(({ mountpoint, source }) => isLeft(mountpoint) || isLeft(source));
+  const loops = listLoops().filter(({ file }) => isLeft(file));
+  const processes = findProcesses((text) => isLeft(text) || text.includes(PROGRAM_DIR));
+  const dirs = TEMP_ROOTS.flatMap((root) => fs.readdirSync(root).map((name) => path.join(root, name)));
+  return [
+    ...mounts.map((mount) => `mount ${mount.mountpoint} (${mount.type})`),
+    ...loops.map((loop) => `loop device ${loop.device} on ${loop.file}`),
+    ...processes.map((process) => `process ${process.pid}: ${process.args}`),
+    ...dirs.filter((dir) => isLeft(`${dir}/`)).map((dir) => `directory ${dir}`),
+  ];
+}
+
+/** Both runs have the same parent, tap. */
+const memory = path.join(os.tmpdir(), `luksfuse-leftovers-${process.ppid}.json`);
+
+if (!fs.existsSync(memory)) {
+  fs.writeFileSync(memory, JSON.stringify(findLeftovers()));
+} else {
+  const before = new Set(JSON.parse(fs.readFileSync(memory, 'utf8')) as string[]);
+  fs.rmSync(memory);
+  const left = findLeftovers().filter((item) => !before.has(item));
+  for (const item of left) process.stderr.write(`left behind by the tests: ${item}\n`);
+  process.exitCode = left.length > 0 ? 1 : 0;
+}

@@ -1,0 +1,75 @@
+/**
+ * Looks at other processes through /proc: who holds a file open, what a process shows of itself.
+ */
+import fs from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+function listPids(): number[] {
+  return fs
+    .readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+function readOr<T>(read: () => T, fallback: T): T {
+  try {
+    return read();
+  } catch {
+    return fallback; // the process ended while we looked
+  }
+}
+
+/** Paths of the files that process `pid` has open. */
+export function listOpenFiles(pid: number): string[] {
+  const dir = `/proc/${pid}/fd`;
+  return readOr(() => fs.readdirSync(dir), []).map((fd) => readOr(() => fs.readlinkSync(`${dir}/${fd}`), ''));
+}
+
+/** The processes that have `file` open. */
+export function findHolders(file: string): number[] {
+  const real = fs.realpathSync(file);
+  return listPids().filter((pid) => pid !== process.pid && listOpenFiles(pid).includes(real));
+}
+
+/** The one process that has `file` open; throws where there is none or more than one. */
+export function requireHolder(file: string): number {
+  const holders = findHolders(file);
+  if (holders.length !== 1) throw new Error(`${file} is open in ${holders.length} processes, not in one`);
+  return holders[0]!;
+}
+
+/** Processes whose arguments or open files name a path that `isOurs` accepts. */
+export function findProcesses(isOurs: (text: string) => boolean): { pid: number; args: string }[] {
+  return listPids()
+    .filter((pid) => pid !== process.pid)
+    .map((pid) => ({ pid, args: readProcFile(pid, 'cmdline').toString().replaceAll('\0', ' ') }))
+    .filter(({ pid, args }) => isOurs(args) || listOpenFiles(pid).some(isOurs));
+}
+
+/** /proc/PID/NAME, empty where the process is gone. */
+export function readProcFile(
+  pid: number,
+  name: 'cmdline' | 'environ' | 'status' | 'smaps' | 'limits',
+): Buffer {
+  return readOr(() => fs.readFileSync(`/proc/${pid}/${name}`), Buffer.alloc(0));
+}
+
+/** A field of /proc/PID/status in KiB, such as VmHWM or VmLck. */
+export function statusKiB(pid: number, field: string): number {
+  const match = new RegExp(`^${field}:\\s*(\\d+) kB`, 'm').exec(readProcFile(pid, 'status').toString());
+  return match ? Number(match[1]) : 0;
+}
+
+/** True while `pid` exists and is not a zombie waiting for its parent. */
+export function isRunning(pid: number): boolean {
+  return /^State:\s+[^ZX]/m.test(readProcFile(pid, 'status').toString());
+}
+
+/** Polls until `condition` holds; throws naming `what` after `timeoutMs`. */
+export async function waitUntil(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
+  const end = Date.now() + timeoutMs;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    await delay(20);
+  }
+}

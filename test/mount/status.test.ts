@@ -1,0 +1,38 @@
+import fs from 'node:fs';
+import t from 'tap';
+import { makePair } from '../kit/cryptsetup.js';
+import { luksfuse, mountVolume, mustLuksfuse } from '../kit/luksfuse.js';
+import { skipUnless } from '../kit/requirements.js';
+
+const skip = skipUnless({ root: true, fuse: true, tools: ['cryptsetup'] });
+
+t.test('list and status tell what is mounted and what it has done', { skip }, async (t) => {
+  const pair = await makePair(t, { type: 'luks2', pbkdf: 'pbkdf2' });
+  const { plaintext } = pair;
+  const mounted = await mountVolume(t, pair);
+  fs.readFileSync(mounted.file);
+  const status = JSON.parse((await mustLuksfuse(['status', '--json', mounted.mountpoint])).stdout.toString());
+  t.equal(status.mountpoint, mounted.mountpoint);
+  t.equal(status.file, mounted.file);
+  t.equal(status.cipher, 'aes-xts-plain64');
+  t.equal(status.driver, 'dev-fuse');
+  t.equal(status.sizeBytes, plaintext.length);
+  t.ok(status.activity.readBytes >= plaintext.length, 'counts what was read');
+  t.ok(status.activity.requests > 4);
+  t.equal(status.activity.errors, 0);
+  t.equal(status.activity.writtenBytes, 0);
+
+  const { mounts } = JSON.parse((await mustLuksfuse(['list', '--json'])).stdout.toString());
+  t.ok(mounts.some(({ pid }: { pid: number }) => pid === status.pid));
+  const text = (await mustLuksfuse(['status', mounted.mountpoint])).stdout.toString();
+  t.match(text, new RegExp(`UUID: +${status.uuid}`));
+
+  process.kill(status.pid, 'SIGKILL');
+  const dead = await luksfuse(['status', mounted.mountpoint]);
+  t.equal(dead.code, 4);
+  t.match(dead.stderr.toString(), /clear the mount with/);
+});
+
+t.test('where nothing is mounted', { skip }, async (t) => {
+  t.equal((await luksfuse(['status', t.testdir()])).code, 1);
+});

@@ -1,0 +1,48 @@
+import fs from 'node:fs';
+import t, { type Test } from 'tap';
+import { Channel } from '../../../lib/fuse/channel.js';
+import { Frame } from '../../../lib/fuse/wire.js';
+
+const frame = new Frame(new Uint8Array(Frame.memoryBytes(8192)));
+
+/** Replaces fs calls for one test, as fs/fuse/dev.c would answer: a number is a result, a text an error. */
+function answering(
+  t: Test,
+  call: 'readSync' | 'writeSync',
+  ...results: (number | string)[]
+): { count: number } {
+  const original = fs[call];
+  const seen = { count: 0 };
+  (fs as unknown as Record<string, unknown>)[call] = () => {
+    const result = results[seen.count++];
+    if (typeof result === 'number') return result;
+    throw Object.assign(new Error(`${result}`), { code: result, errno: -1 });
+  };
+  t.teardown(() => {
+    (fs as unknown as Record<string, unknown>)[call] = original;
+  });
+  return seen;
+}
+
+t.test('receive reads again where there is nothing wrong', (t) => {
+  const seen = answering(t, 'readSync', 'EINTR', 'ENOENT', 'EAGAIN', 40);
+  t.equal(new Channel(9).receive(frame), 40);
+  t.equal(seen.count, 4);
+  t.end();
+});
+
+t.test('ENODEV is the end, an aborted connection a failure', (t) => {
+  answering(t, 'readSync', 'ENODEV', 'ECONNABORTED', 'EIO');
+  t.equal(new Channel(9).receive(frame), null);
+  t.throws(() => new Channel(9).receive(frame), { code: 'DEVICE_IO' });
+  t.throws(() => new Channel(9).receive(frame), { code: 'EIO' });
+  t.end();
+});
+
+t.test('an answer nobody waits for is no failure, a refused one is', (t) => {
+  answering(t, 'writeSync', 'ENOENT', 'ENODEV', 'EINVAL');
+  new Channel(9).send(frame, 16);
+  new Channel(9).send(frame, 16);
+  t.throws(() => new Channel(9).send(frame, 16), { code: 'EINVAL' });
+  t.end();
+});
