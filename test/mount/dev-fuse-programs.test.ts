@@ -104,7 +104,8 @@ t.test('a pool grows while the payload is slow, and shrinks again', { skip: fioS
   const before = threadCount();
   store.faults[SLOW_READ_MS] = 5;
   const load = ['--ioengine=libaio', '--direct=1', '--iodepth=32', '--rw=randread', '--bs=4k', '--size=4m'];
-  const time = ['--time_based', '--runtime=60'];
+  // One process: a job of its own would outlive the SIGKILL of the one that started it.
+  const time = ['--thread', '--time_based', '--runtime=60'];
   const fio = spawn('fio', ['--name=x', `--filename=${path}`, '--fallocate=none', ...load, ...time], {
     stdio: 'ignore',
   });
