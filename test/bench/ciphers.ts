@@ -1,10 +1,10 @@
 /**
- * The sector ciphers beside `openssl speed` of the same minute: MiB/s on one thread, 64 KiB requests, in place.
+ * All sector ciphers over every engine, beside `openssl speed` of the same minute: MiB/s on one thread, 64 KiB requests, in place.
  * Run with `node dist/test/bench/ciphers.js [spec-prefix]`.
  */
-import { execFileSync } from 'node:child_process';
 import { BENCHMARK_CIPHERS, benchmarkCipher, type CipherSpeed } from '../../lib/crypto/benchmark.js';
 import type { EngineName } from '../../lib/crypto/sector-cipher.js';
+import { opensslMiBps } from './openssl-speed.js';
 
 const ENGINES: EngineName[] = ['openssl-ffi', 'node-crypto', 'wasm'];
 
@@ -15,15 +15,6 @@ const PEERS: ReadonlyMap<string, string> = new Map([
   ['aes-cbc-essiv:sha256 256', 'aes-256-cbc'],
   ['aes-ctr-plain64 256', 'aes-256-ctr'],
 ]);
-
-/** What openssl itself does with messages of one sector, in MiB/s. */
-function opensslMiBps(name: string, sectorSizeBytes: number, decrypt: boolean): number {
-  const direction = decrypt ? ['-decrypt'] : [];
-  const options = ['-mr', '-seconds', '1', '-bytes', `${sectorSizeBytes}`, ...direction, '-evp', name];
-  const output = execFileSync('openssl', ['speed', ...options], { stdio: ['ignore', 'pipe', 'ignore'] });
-  const match = /^\+F:.*:([\d.]+)$/m.exec(output.toString());
-  return Number(match?.[1]) / 2 ** 20;
-}
 
 function column(value: number, peer: number | null): string {
   const share = peer ? ` ${(value / peer).toFixed(2)}` : '     ';

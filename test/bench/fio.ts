@@ -9,14 +9,24 @@ export interface Workload {
   blockBytes: number;
   queueDepth: number;
   unit: 'MiB/s' | 'IOPS';
-  /** How many times the peer's figure ours must be. */
-  target: number;
+  /** How many times the peer's figure ours must be, and which share of our own without a cipher. */
+  targets: { peer: number | null; ceiling: number | null };
 }
 
 const KiB = 1024;
-const sequential = { blockBytes: 1024 * KiB, unit: 'MiB/s', target: 5 } as const;
-const random = { blockBytes: 4 * KiB, queueDepth: 32, unit: 'IOPS', target: 4 } as const;
-const single = { blockBytes: 4 * KiB, queueDepth: 1, unit: 'IOPS', target: 1.5 } as const;
+const sequential = { blockBytes: 1024 * KiB, unit: 'MiB/s', targets: { peer: 6, ceiling: 0.5 } } as const;
+const random = {
+  blockBytes: 4 * KiB,
+  queueDepth: 32,
+  unit: 'IOPS',
+  targets: { peer: 5, ceiling: 0.85 },
+} as const;
+const single = {
+  blockBytes: 4 * KiB,
+  queueDepth: 1,
+  unit: 'IOPS',
+  targets: { peer: 1.5, ceiling: null },
+} as const;
 
 export const WORKLOADS: readonly Workload[] = [
   { name: '1M sequential read, QD8', rw: 'read', queueDepth: 8, ...sequential },

@@ -8,15 +8,16 @@ import { startSession } from '../../lib/mount/session.js';
 import type { Contestant } from './contestants.js';
 import { NullStore } from './null-store.js';
 
-/** Mounts the bytes of `image` as they are, served by this process. */
-export async function startNullMount(dir: string, image: string): Promise<Contestant> {
+/** Mounts the bytes of `image` as they are, served by this process; each read takes `readDelayMs` more. */
+export async function startNullMount(dir: string, image: string, readDelayMs = 0): Promise<Contestant> {
   const mountpoint = fs.mkdtempSync(path.join(dir, 'null-'));
   const device = Device.open(image, { isReadOnly: false });
+  const handle = { device: device.handle, readDelayMs };
   const session = await startSession({
     mountpoint,
-    store: new NullStore(device),
+    store: new NullStore(handle),
     storeModule: new URL('./null-store.js', import.meta.url).href,
-    storeHandle: device.handle,
+    storeHandle: handle,
     source: image,
   });
   return {

@@ -1,6 +1,7 @@
 /**
- * Compares our mount with QEMU's storage daemon on the same LUKS1 image in memory, our own path without a
- * cipher, and the time to unlock with cryptsetup's. Rounds are interleaved and medians are reported.
+ * Compares our mount with QEMU's storage daemon on the same LUKS1 image in memory, our own path without a cipher, the
+ * ciphers with OpenSSL's, and the time to unlock with cryptsetup's. Rounds are interleaved and medians are reported.
+ * Beside what .ci/setup installs it needs nbdkit and nbdfuse (Debian: nbdkit, libnbd-bin).
  *
  * node dist/test/bench/run.js [--rounds N] [--seconds N] [--write]
  *
@@ -13,14 +14,18 @@ import { parseArgs } from 'node:util';
 import { PROJECT_DIR } from '../kit/luksfuse.js';
 import { createImage } from '../kit/qemu.js';
 import { TEMP_PREFIX } from '../kit/temp.js';
+import { cipherRows } from './cipher-rows.js';
 import { type Contestant, startLuksfuse, startQemu } from './contestants.js';
 import { runWorkload, WORKLOADS, type Workload } from './fio.js';
 import { startNullMount } from './null-mount.js';
 import { median, type Row, renderReport } from './report.js';
+import { slowPayloadRows } from './slow-payload.js';
 import { timeUnlocks } from './unlock.js';
 
 const GiB = 1024 ** 3;
 const IMAGE_BYTES = GiB;
+/** As startLuksfuse names it. */
+const OURS = 'luksfuse';
 const MAX_UNLOCK_RATIO = 1.1;
 const MAX_RSS_MIB = 120;
 const RESULTS = path.join(PROJECT_DIR, 'test/bench/RESULTS.md');
@@ -52,37 +57,36 @@ async function compare(
   return figures;
 }
 
-/** The second driver beside the first: what it costs to go through libfuse. No target is set for it. */
-function driverRows(figures: Figures, devFuse: Contestant, fuseNative: Contestant): Row[] {
-  return [...figures].map(([workload, series]) => {
-    const [first, second] = [devFuse, fuseNative].map((one) => median(series.get(one)!)) as [number, number];
-    return {
-      what: `${workload.name}, driver fuse-native`,
-      peer: `dev-fuse: ${first.toFixed(0)} ${workload.unit}`,
-      ours: second.toFixed(0),
-      ratio: `${(second / first).toFixed(2)}×`,
-      target: '',
-      isMet: null,
-    };
-  });
+/** A figure of ours beside another one, held against the least that it must be. */
+function comparison(
+  what: string,
+  other: { name: string; figure: number },
+  own: number,
+  unit: Workload['unit'],
+  target: number | null,
+): Row {
+  const ratio = own / other.figure;
+  return {
+    what,
+    peer: `${other.name}: ${other.figure.toFixed(0)} ${unit}`,
+    ours: own.toFixed(0),
+    ratio: `${ratio.toFixed(2)}×`,
+    target: target === null ? '' : `≥ ${target}×`,
+    isMet: target === null ? null : ratio >= target,
+  };
 }
 
-function speedRows(figures: Figures, peer: Contestant, ours: Contestant, ceiling: Contestant): Row[] {
+/** `ours` beside `other`, for every workload. */
+function comparisons(
+  figures: Figures,
+  ours: Contestant,
+  other: Contestant,
+  target: (workload: Workload) => number | null,
+): Row[] {
   return [...figures].map(([workload, series]) => {
-    const [theirs, own, highest] = [peer, ours, ceiling].map((one) => median(series.get(one)!)) as [
-      number,
-      number,
-      number,
-    ];
-    const ratio = own / theirs;
-    return {
-      what: workload.name,
-      peer: `${theirs.toFixed(0)} ${workload.unit}`,
-      ours: `${own.toFixed(0)} (no cipher: ${highest.toFixed(0)})`,
-      ratio: `${ratio.toFixed(2)}×`,
-      target: `≥ ${workload.target}×`,
-      isMet: ratio >= workload.target,
-    };
+    const [own, theirs] = [ours, other].map((one) => median(series.get(one)!)) as [number, number];
+    const what = ours.name === OURS ? workload.name : `${workload.name}, ${ours.name}`;
+    return comparison(what, { name: other.name, figure: theirs }, own, workload.unit, target(workload));
   });
 }
 
@@ -119,7 +123,8 @@ async function bench(dir: string, rounds: number, seconds: number): Promise<Row[
   const image = (name: string) => path.join(dir, `${name}.image`);
   fs.writeFileSync(keyFile, 'bench');
   await createImage(image('peer'), keyFile, { sizeBytes: IMAGE_BYTES });
-  for (const name of ['ours', 'small', 'ceiling', 'native']) fs.copyFileSync(image('peer'), image(name));
+  for (const name of ['ours', 'small', 'ceiling', 'native', 'slow'])
+    fs.copyFileSync(image('peer'), image(name));
 
   const running: Contestant[] = [];
   const started = async (start: Promise<Contestant>) => {
@@ -132,13 +137,19 @@ async function bench(dir: string, rounds: number, seconds: number): Promise<Row[
     const ours = await started(startLuksfuse(dir, image('ours'), keyFile));
     const ceiling = await started(startNullMount(dir, image('ceiling')));
     const native = await started(
-      startLuksfuse(dir, image('native'), keyFile, ['--driver', 'fuse-native'], 'luksfuse, fuse-native'),
+      startLuksfuse(dir, image('native'), keyFile, ['--driver', 'fuse-native'], 'driver fuse-native'),
     );
     // The first writes to a file in memory allocate it; that is nobody's speed.
     for (const one of running) await runWorkload(one.file, WORKLOADS[1]!, 3);
     const figures = await compare(running, rounds, seconds);
-    const rows = [...speedRows(figures, peer, ours, ceiling), ...driverRows(figures, ours, native)];
-    rows.push(await unlockRow(dir, rounds));
+    const rows = [
+      ...comparisons(figures, ours, peer, ({ targets }) => targets.peer),
+      ...comparisons(figures, ours, ceiling, ({ targets }) => targets.ceiling),
+      ...comparisons(figures, native, ours, () => null),
+      ...cipherRows(rounds),
+      ...(await slowPayloadRows(dir, image('slow'), keyFile, seconds)),
+      await unlockRow(dir, rounds),
+    ];
     const twoWorkers = await started(startLuksfuse(dir, image('small'), keyFile, ['--workers', '2']));
     for (const workload of WORKLOADS) await runWorkload(twoWorkers.file, workload, seconds);
     rows.push(memoryRow(peer, twoWorkers));
@@ -163,7 +174,8 @@ try {
   const notes = [
     `LUKS1, aes-256-xts, 512-byte sectors, a ${IMAGE_BYTES / GiB} GiB image in ${memoryRoot}; fio, direct, libaio, ` +
       `${seconds} s a run, ${rounds} interleaved rounds, medians.`,
-    'Peer: the FUSE export of qemu-storage-daemon; for the unlock, `cryptsetup open --test-passphrase`.',
+    'Peers: the FUSE export of qemu-storage-daemon; our own mount without a cipher; `openssl speed` with messages of one ' +
+      'sector; for the unlock, `cryptsetup open --test-passphrase`.',
   ];
   const report = renderReport(rows, notes);
   process.stdout.write(report);
