@@ -7,7 +7,7 @@ import type { MountInfo } from '../mount/control.js';
 import { startDaemon } from '../mount/daemon.js';
 import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';
 import { requireFreeMountpoint } from '../mount/mountpoint.js';
-import { type Served, type ServeOptions, serveVolume } from '../mount/serve.js';
+import { labelsOf, type Served, type ServeOptions, serveVolume } from '../mount/serve.js';
 import { type UnmountOptions, unmountVolume } from '../mount/unmount.js';
 import { type LocatedVolume, locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
@@ -74,7 +74,7 @@ function serveOptions(
       ...{ mountpoint, fileName, uid, gid, mode, cache, allowOther, allowRoot },
       ...(workers !== undefined && { workerCount: workers }),
     },
-    labels: { payload: located.payload.path, header: located.device.path, uuid: located.header.uuid },
+    labels: labelsOf(located),
     ...(options.pidFile !== undefined && { pidFile: path.resolve(options.pidFile) }),
     ...(options.idleUnmount !== undefined && { idleMinutes: options.idleUnmount }),
   };

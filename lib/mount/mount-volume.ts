@@ -7,7 +7,7 @@ import { type Unlock, unlockVolume } from '../volume/open.js';
 import { chooseDriver, type Driver } from './driver.js';
 import type { SessionOptions } from './mount-session.js';
 import { requireFreeMountpoint } from './mountpoint.js';
-import { type Served, serveVolume } from './serve.js';
+import { labelsOf, type Served, serveVolume } from './serve.js';
 
 type ChosenSessionOptions = Partial<
   Pick<
@@ -51,13 +51,13 @@ export async function mountVolume(
     window,
     allowNullCipher,
   });
-  const { device, header } = located;
+  const { device } = located;
   try {
     const volume = await unlockVolume(located, unlock);
     const served = await serveVolume(volume, {
       driver,
       session: { ...session, mountpoint: mountpoint.path },
-      labels: { payload: payloadPath, header: device.path, uuid: header.uuid },
+      labels: labelsOf(located),
       ...(idleMinutes !== undefined && { idleMinutes }),
     });
     // The claim on the header lasts as long as the mount.

@@ -3,6 +3,9 @@
  * socket. The same for a daemon, for --foreground and for the library.
  */
 import fs from 'node:fs';
+import path from 'node:path';
+import { Device } from '../device.js';
+import type { LocatedVolume } from '../volume/locate.js';
 import type { Volume } from '../volume/volume.js';
 import { ControlServer, type MountInfo } from './control.js';
 import { type Driver, startDriver } from './driver.js';
@@ -15,6 +18,15 @@ export interface VolumeLabels {
   payload: string;
   header: string;
   uuid: string;
+}
+
+/** The daemon runs in another directory than the command: paths are made absolute. */
+export function labelsOf({ payload, device, header }: LocatedVolume): VolumeLabels {
+  return {
+    payload: path.resolve(payload.path),
+    header: device instanceof Device ? path.resolve(device.path) : device.path,
+    uuid: header.uuid,
+  };
 }
 
 /** Plain data: it crosses to the daemon. */

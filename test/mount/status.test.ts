@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import path from 'node:path';
 import t from 'tap';
 import { makePair } from '../kit/cryptsetup.js';
 import { luksfuse, mountVolume, mustLuksfuse } from '../kit/luksfuse.js';
@@ -9,11 +10,15 @@ const skip = skipUnless({ root: true, fuse: true, tools: ['cryptsetup'] });
 t.test('list and status tell what is mounted and what it has done', { skip }, async (t) => {
   const pair = await makePair(t, { type: 'luks2', pbkdf: 'pbkdf2' });
   const { plaintext } = pair;
-  const mounted = await mountVolume(t, pair);
+  const relative = { header: path.relative('', pair.header!), payload: path.relative('', pair.payload) };
+  const mountpoint = fs.mkdtempSync(path.join(path.dirname(pair.payload), 'mountpoint-'));
+  const mounted = await mountVolume(t, { ...pair, ...relative }, { mountpoint });
   fs.readFileSync(mounted.file);
   const status = JSON.parse((await mustLuksfuse(['status', '--json', mounted.mountpoint])).stdout.toString());
   t.equal(status.mountpoint, mounted.mountpoint);
   t.equal(status.file, mounted.file);
+  t.equal(status.payload, pair.payload, 'absolute, since the daemon works elsewhere');
+  t.equal(status.header, pair.header);
   t.equal(status.cipher, 'aes-xts-plain64');
   t.equal(status.driver, 'dev-fuse');
   t.equal(status.sizeBytes, plaintext.length);
