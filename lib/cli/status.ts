@@ -34,8 +34,8 @@ function statusText(info: MountInfo): string {
     ['cipher', `${info.cipher}, sectors of ${info.sectorSize}, by ${info.engine}`],
     ['daemon', `pid ${info.pid}, ${info.driver}, ${activity.workers} workers`],
     ['requests', `${activity.requests}, ${activity.queueDepth} now, ${activity.errors} failed`],
-    ['read', formatBytes(activity.readBytes)],
-    ['written', formatBytes(activity.writtenBytes)],
+    ['read', `${formatBytes(activity.readBytes)} in ${activity.reads} requests`],
+    ['written', `${formatBytes(activity.writtenBytes)} in ${activity.writes} requests`],
   ];
   return rows.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`).join('\n');
 }

@@ -4,16 +4,21 @@
  */
 
 export interface CounterTotals {
+  /** Of every kind. */
   requests: number;
+  reads: number;
   readBytes: number;
+  writes: number;
   writtenBytes: number;
   errors: number;
 }
 
 const REQUESTS = 0;
-const READ_BYTES = 1;
-const WRITTEN_BYTES = 2;
-const ERRORS = 3;
+const READS = 1;
+const READ_BYTES = 2;
+const WRITES = 3;
+const WRITTEN_BYTES = 4;
+const ERRORS = 5;
 /** A cache line of its own for each worker. */
 const ROW_FIELDS = 8;
 
@@ -39,7 +44,9 @@ export class Counters {
     };
     return {
       requests: sum(REQUESTS),
+      reads: sum(READS),
       readBytes: sum(READ_BYTES),
+      writes: sum(WRITES),
       writtenBytes: sum(WRITTEN_BYTES),
       errors: sum(ERRORS),
     };
@@ -50,10 +57,12 @@ export class Counters {
   }
 
   addRead(bytes: number): void {
+    this.#row[READS]! += 1;
     this.#row[READ_BYTES]! += bytes;
   }
 
   addWrite(bytes: number): void {
+    this.#row[WRITES]! += 1;
     this.#row[WRITTEN_BYTES]! += bytes;
   }
 

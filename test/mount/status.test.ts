@@ -25,7 +25,9 @@ t.test('list and status tell what is mounted and what it has done', { skip }, as
   t.ok(status.activity.readBytes >= plaintext.length, 'counts what was read');
   t.ok(status.activity.requests > 4);
   t.equal(status.activity.errors, 0);
+  t.ok(status.activity.reads > 0 && status.activity.reads < status.activity.requests);
   t.equal(status.activity.writtenBytes, 0);
+  t.equal(status.activity.writes, 0);
 
   const { mounts } = JSON.parse((await mustLuksfuse(['list', '--json'])).stdout.toString());
   t.ok(mounts.some(({ pid }: { pid: number }) => pid === status.pid));
