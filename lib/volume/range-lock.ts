@@ -21,6 +21,9 @@ const STATES = 4;
 // The Float64 words behind: the next ticket, then ticket, start and end per slot.
 const NUMBERS_OFFSET_BYTES = (STATES + SLOT_COUNT) * 4;
 
+/** Some microseconds: as long as going to sleep and waking would take. */
+const SPIN_ATTEMPTS = 100;
+
 const UNUSED = 0;
 const IDLE = 1;
 const SHARED = 2;
@@ -54,13 +57,15 @@ export class RangeLock {
     this.#acquire(startBytes, endBytes, EXCLUSIVE);
   }
 
+  /**
+   * Takes no mutex: who waits counts itself in before it looks at the states, and here the state goes before the look at
+   * that count. So either the waiter sees the range free, or it is seen here and finds `RELEASES` changed.
+   */
   release(): void {
-    this.#lock();
-    this.#words[STATES + this.#slot] = IDLE;
-    const isAwaited = this.#words[WAITERS] !== 0;
-    if (isAwaited) Atomics.add(this.#words, RELEASES, 1);
-    this.#unlock();
-    if (isAwaited) Atomics.notify(this.#words, RELEASES);
+    Atomics.store(this.#words, STATES + this.#slot, IDLE);
+    if (Atomics.load(this.#words, WAITERS) === 0) return;
+    Atomics.add(this.#words, RELEASES, 1);
+    Atomics.notify(this.#words, RELEASES);
   }
 
   /** Gives the slot back. */
@@ -91,14 +96,17 @@ export class RangeLock {
     this.#numbers[at] = ticket;
     this.#numbers[at + 1] = startBytes;
     this.#numbers[at + 2] = endBytes;
-    this.#words[STATES + this.#slot] = state;
-    while (this.#mustWait(ticket, startBytes, endBytes, state)) {
-      const releases = Atomics.load(this.#words, RELEASES);
-      this.#words[WAITERS]! += 1;
-      this.#unlock();
-      Atomics.wait(this.#words, RELEASES, releases);
-      this.#lock();
-      this.#words[WAITERS]! -= 1;
+    Atomics.store(this.#words, STATES + this.#slot, state);
+    if (this.#mustWait(ticket, startBytes, endBytes, state)) {
+      Atomics.add(this.#words, WAITERS, 1);
+      let releases = Atomics.load(this.#words, RELEASES);
+      while (this.#mustWait(ticket, startBytes, endBytes, state)) {
+        this.#unlock();
+        Atomics.wait(this.#words, RELEASES, releases);
+        this.#lock();
+        releases = Atomics.load(this.#words, RELEASES);
+      }
+      Atomics.sub(this.#words, WAITERS, 1);
     }
     this.#unlock();
   }
@@ -107,7 +115,7 @@ export class RangeLock {
   #mustWait(ticket: number, startBytes: number, endBytes: number, state: number): boolean {
     const used = this.#words[SLOTS_USED]!;
     for (let slot = 0; slot < used; slot++) {
-      const other = this.#words[STATES + slot]!;
+      const other = Atomics.load(this.#words, STATES + slot);
       if (other < SHARED || (other === SHARED && state === SHARED)) continue;
       const at = 1 + 3 * slot;
       if (
@@ -121,9 +129,12 @@ export class RangeLock {
     return false;
   }
 
-  // Drepper, "Futexes Are Tricky", mutex 2. The sections it guards are a few dozen loads long.
+  // Drepper, "Futexes Are Tricky", mutex 2. The sections it guards are a few dozen loads long, so trying again is
+  // nearly always cheaper than to sleep.
   #lock(): void {
-    if (Atomics.compareExchange(this.#words, MUTEX, 0, 1) === 0) return;
+    for (let attempt = 0; attempt < SPIN_ATTEMPTS; attempt++) {
+      if (Atomics.compareExchange(this.#words, MUTEX, 0, 1) === 0) return;
+    }
     while (Atomics.exchange(this.#words, MUTEX, 2) !== 0) Atomics.wait(this.#words, MUTEX, 2);
   }
 
