@@ -111,11 +111,14 @@ export class Device implements ReadableDevice {
     if (this.readAt(buffer, offsetBytes) < buffer.length) throw systemError('EIO', 'read');
   }
 
-  /** Writes all of `buffer` at `offsetBytes`, or throws with the system's errno. */
+  /** Writes all of `buffer` at `offsetBytes`, or throws with the system's errno; part of it may be written then. */
   writeAt(buffer: Uint8Array, offsetBytes: number): void {
     let done = 0;
     while (done < buffer.length) {
-      done += fs.writeSync(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
+      const count = fs.writeSync(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
+      // A device that takes nothing and names no error would be asked for ever.
+      if (count === 0) throw systemError('EIO', 'write');
+      done += count;
     }
   }
 

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { hashRaw } from '@node-rs/argon2';
 import { formatBytes } from '../bytes.js';
 import { LuksError } from '../errors.js';
-import { requireHash } from './hash.js';
+import { hashSizeBytes, requireHash } from './hash.js';
 
 export interface Pbkdf2 {
   type: 'pbkdf2';
@@ -33,6 +33,7 @@ export type Kdf = Pbkdf2 | Argon2;
 
 /** What one derivation may cost. A header is untrusted until a key opens it. */
 export interface KdfLimits {
+  /** For each block of its hash that the derived key has: two for a key of 64 bytes and sha256. */
   pbkdf2Iterations: number;
   argon2MemoryKiB: number;
   /** Passes × KiB, which is what argon2's running time grows with. */
@@ -84,15 +85,27 @@ function tooDear(what: string): LuksError {
   );
 }
 
+function requirePbkdf2Within({ iterations, hash }: Pbkdf2, limits: KdfLimits, keySizeBytes: number): void {
+  const blockCount = Math.ceil(keySizeBytes / hashSizeBytes(hash));
+  if (iterations * blockCount > limits.pbkdf2Iterations) {
+    const what = blockCount > 2 ? ` for a key of ${formatBytes(keySizeBytes)}` : '';
+    throw tooDear(`pbkdf2 asks for ${iterations} iterations${what}`);
+  }
+  if (iterations > NODE_MAX_ITERATIONS) {
+    throw new LuksError(
+      'UNSUPPORTED',
+      `pbkdf2 asks for ${iterations} iterations, more than can be computed here; use another keyslot`,
+    );
+  }
+}
+
 /**
- * Throws where `kdf` may not or cannot be computed: UNSUPPORTED past a limit, NO_MEMORY where the machine
- * lacks what argon2 needs (asking for it anyway gets the process killed, not an error).
+ * Throws where a key of `keySizeBytes` may not or cannot be computed: UNSUPPORTED past a limit, NO_MEMORY where the
+ * machine lacks what argon2 needs (asking for it anyway gets the process killed, not an error).
  */
-export function requireKdfWithin(kdf: Kdf, limits: KdfLimits): void {
+export function requireKdfWithin(kdf: Kdf, limits: KdfLimits, keySizeBytes: number): void {
   if (kdf.type === 'pbkdf2') {
-    if (kdf.iterations > Math.min(limits.pbkdf2Iterations, NODE_MAX_ITERATIONS)) {
-      throw tooDear(`pbkdf2 asks for ${kdf.iterations} iterations`);
-    }
+    requirePbkdf2Within(kdf, limits, keySizeBytes);
     return;
   }
   if (kdf.memoryKiB > limits.argon2MemoryKiB) {
@@ -121,7 +134,7 @@ export async function deriveKey(
   keySizeBytes: number,
   limits: KdfLimits = DEFAULT_KDF_LIMITS,
 ): Promise<Buffer> {
-  requireKdfWithin(kdf, limits);
+  requireKdfWithin(kdf, limits, keySizeBytes);
   if (kdf.type === 'pbkdf2') {
     return pbkdf2Async(passphrase, kdf.salt, kdf.iterations, keySizeBytes, requireHash(kdf.hash));
   }

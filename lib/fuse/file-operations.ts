@@ -5,11 +5,13 @@ import { constants } from 'node:fs';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE } from '../native/file.js';
 import {
   fuse_fallocate_in,
+  fuse_fsync_in,
   fuse_lseek_in,
   fuse_lseek_out,
   fuse_open_in,
   fuse_open_out,
   fuse_read_in,
+  fuse_release_in,
   fuse_write_in,
   fuse_write_out,
 } from './abi.js';
@@ -32,12 +34,14 @@ export function serveOpen({ frame, tree, policy }: Context, node: TreeNode): num
   if ((flags & O_ACCMODE) !== O_RDONLY) tree.requireWritable();
   tree.handles.noteOpener(frame.tid);
   frame.clearBody(fuse_open_out.SIZE);
+  frame.setU64(fuse_open_out.fh, tree.syncErrors.open());
   frame.setU32(fuse_open_out.open_flags, policy.openFlags(flags, tree.handles));
   return fuse_open_out.SIZE;
 }
 
 /** The last close(2) of an open file. */
-export function serveRelease({ tree }: Context): number {
+export function serveRelease({ frame, tree }: Context): number {
+  tree.syncErrors.release(frame.argumentU64(fuse_release_in.fh));
   tree.handles.release();
   return 0;
 }
@@ -66,9 +70,19 @@ export function serveWrite({ frame, tree, counters }: Context, node: TreeNode): 
   return fuse_write_out.SIZE;
 }
 
-/** fsync(2) and fdatasync(2), which are the same for a file whose metadata is not kept, and syncfs(2). */
-export function serveSync({ tree }: Context): number {
-  if (!tree.store.isReadOnly) tree.store.sync();
+/**
+ * fsync(2) and fdatasync(2), which are the same for a file whose metadata is not kept. Also fails for what was lost by
+ * an fsync of another since the file was opened.
+ */
+export function serveFsync({ frame, tree }: Context): number {
+  const handle = frame.argumentU64(fuse_fsync_in.fh);
+  if (!tree.store.isReadOnly) tree.syncErrors.run(handle, () => tree.store.sync());
+  return 0;
+}
+
+/** syncfs(2) */
+export function serveSyncfs({ tree }: Context): number {
+  if (!tree.store.isReadOnly) tree.syncErrors.run(0, () => tree.store.sync());
   return 0;
 }
 

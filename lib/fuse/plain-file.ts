@@ -7,6 +7,7 @@ import { systemError } from '../errors.js';
 import { FUSE_ROOT_ID } from './abi.js';
 import { NodeAttributes } from './node-attributes.js';
 import { OpenHandles } from './open-handles.js';
+import { SyncErrors } from './sync-errors.js';
 
 /** A row of bytes with a fixed size. Every call blocks; errors carry the errno that the caller is to see. */
 export interface BlockStore {
@@ -34,6 +35,8 @@ export interface TreeDescription {
   attributeMemory: SharedArrayBuffer;
   /** How many have the file open, and how. */
   handleMemory: SharedArrayBuffer;
+  /** Which errors of fsync they know. */
+  syncErrorMemory: SharedArrayBuffer;
   /** The one user besides root who may enter; null where whoever the kernel lets through may. */
   onlyUser: number | null;
 }
@@ -73,7 +76,8 @@ export function describeTree(
     attributes.gid = owner.gid;
     attributes.atime = attributes.mtime = attributes.ctime = now;
   }
-  return { fileName, attributeMemory, handleMemory: OpenHandles.createMemory(), onlyUser };
+  const handleMemory = OpenHandles.createMemory();
+  return { fileName, attributeMemory, handleMemory, syncErrorMemory: SyncErrors.createMemory(), onlyUser };
 }
 
 export class PlainFile {
@@ -82,12 +86,14 @@ export class PlainFile {
   readonly root: TreeNode;
   readonly file: TreeNode;
   readonly handles: OpenHandles;
+  readonly syncErrors: SyncErrors;
   readonly #onlyUser: number | null;
 
   constructor(store: BlockStore, description: TreeDescription) {
     this.store = store;
     this.fileName = description.fileName;
     this.handles = new OpenHandles(description.handleMemory);
+    this.syncErrors = new SyncErrors(description.syncErrorMemory);
     this.#onlyUser = description.onlyUser;
     const file = new NodeAttributes(description.attributeMemory, FILE_INDEX);
     if (description.fileName === null) {

@@ -56,11 +56,12 @@ import {
 } from './abi.js';
 import {
   serveFallocate,
+  serveFsync,
   serveLseek,
   serveOpen,
   serveRead,
   serveRelease,
-  serveSync,
+  serveSyncfs,
   serveWrite,
 } from './file-operations.js';
 import { initOperation } from './init-operation.js';
@@ -116,8 +117,8 @@ const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
   // close(2): nothing is held back here, so there is no error left to report.
   row(FUSE_FLUSH, fuse_flush_in.SIZE, done),
   row(FUSE_RELEASE, fuse_release_in.SIZE, serveRelease),
-  row(FUSE_FSYNC, fuse_fsync_in.SIZE, serveSync),
-  row(FUSE_SYNCFS, fuse_syncfs_in.SIZE, serveSync),
+  row(FUSE_FSYNC, fuse_fsync_in.SIZE, serveFsync),
+  row(FUSE_SYNCFS, fuse_syncfs_in.SIZE, serveSyncfs),
   row(FUSE_FALLOCATE, fuse_fallocate_in.SIZE, serveFallocate),
   row(FUSE_LSEEK, fuse_lseek_in.SIZE, serveLseek),
   // Not ENOSYS: "no such ioctl" is what a program that probes for a block device expects.

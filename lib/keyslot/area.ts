@@ -3,13 +3,17 @@
  * 2.4; LUKS2 spec, section 3.2 "area"). Knows keys and bytes, no passphrases.
  */
 import { wipe } from '../bytes.js';
-import { afMerge, afSplit } from '../crypto/af.js';
+import { afMerge, afSplit, LUKS_STRIPES } from '../crypto/af.js';
+import { checkKeySize, parseCipherSpec } from '../crypto/cipher-spec.js';
 import { createSectorCipher } from '../crypto/sector-cipher.js';
 import type { ReadableDevice } from '../device.js';
+import { LuksError } from '../errors.js';
 import { isNullCipher, type PassphraseKeyslot } from '../format/model.js';
 
 /** Areas are encrypted in sectors of this size, with IVs from 0. */
 const AREA_SECTOR_BYTES = 512;
+/** Far above the longest key of any cipher. */
+const MAX_KEY_BYTES = 512;
 
 function turnInPlace(
   direction: 'encryptInPlace' | 'decryptInPlace',
@@ -24,6 +28,24 @@ function turnInPlace(
   } finally {
     cipher.destroy();
   }
+}
+
+/**
+ * Throws UNSUPPORTED for a keyslot that cannot be of use, before anything is computed for it: merging a hundred million
+ * stripes, or deriving a key of gigabytes, would take hours.
+ */
+export function requireUsableArea({ area, af, keySizeBytes }: PassphraseKeyslot): void {
+  if (keySizeBytes > MAX_KEY_BYTES || area.keySizeBytes > MAX_KEY_BYTES) {
+    const longest = Math.max(keySizeBytes, area.keySizeBytes);
+    throw new LuksError('UNSUPPORTED', `it has a key of ${longest} bytes, and no cipher has one`);
+  }
+  if (af.stripes > LUKS_STRIPES) {
+    throw new LuksError(
+      'UNSUPPORTED',
+      `it has ${af.stripes} stripes; ${LUKS_STRIPES} are all that is in use`,
+    );
+  }
+  if (!isNullCipher(area.encryption)) checkKeySize(parseCipherSpec(area.encryption), area.keySizeBytes);
 }
 
 /** Bytes of an area that hold stripes, in whole sectors. */

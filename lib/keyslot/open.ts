@@ -15,7 +15,7 @@ import {
   type LuksHeader,
   type PassphraseKeyslot,
 } from '../format/model.js';
-import { readKeyMaterial } from './area.js';
+import { readKeyMaterial, requireUsableArea } from './area.js';
 import { matchesDigest } from './digest.js';
 
 const debug = createDebug('luksfuse:keyslot');
@@ -93,6 +93,7 @@ async function tryKeyslot(
   if (isNullCipher(keyslot.area.encryption) && passphrase.length > 0) return null;
   const digest = findDigestOf(header, id)?.digest;
   if (!digest) return null;
+  requireUsableArea(keyslot);
   let areaKey: Buffer | null = null;
   let candidate: Buffer | null = null;
   try {

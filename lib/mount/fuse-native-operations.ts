@@ -143,6 +143,7 @@ export function createOperations(tree: PlainFile, counters: Counters, buffer: Ui
         counters.addWrite(count);
         return count;
       }),
+    // Whoever asks is told of an error, and no other: opening is libfuse's, so nobody knows here who else there is.
     fsync: (_path, _isData, _fd, done) =>
       serve(done, () => {
         if (!tree.store.isReadOnly) tree.store.sync();

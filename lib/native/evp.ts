@@ -2,8 +2,12 @@
  * The ciphers of the OpenSSL that node itself links, called through EVP on memory given by address, so that
  * nothing is allocated or copied. Knows no chaining mode's meaning; see EVP_EncryptInit(3).
  */
+import createDebug from 'debug';
 import { LuksError } from '../errors.js';
 import { findFunction, koffi } from './library.js';
+import { lockHeapObject } from './memory.js';
+
+const debug = createDebug('luksfuse:openssl');
 
 // Addresses as uint64_t: koffi takes plain numbers for them, which is faster than bigint or void *.
 const cFetch = findFunction<(library: number, name: string, properties: null) => number>(
@@ -93,8 +97,11 @@ export class EvpCipher {
     const cipher = fetchCipher(name);
     if (!cipher) return EvpCipher.#refused();
     const context = cNewContext();
+    const isChosen = cInit(context, cipher, 0, null, null, encrypt ? 1 : 0) === 1;
+    // From here on there is room for the key schedule, on the heap, where OpenSSL has put it.
+    if (!lockHeapObject(context)) debug('the key schedule of %s stays in swappable memory', name);
     const isReady =
-      cInit(context, cipher, 0, null, null, encrypt ? 1 : 0) === 1 &&
+      isChosen &&
       cSetKeyLength(context, key.length) === 1 &&
       cInit(context, 0, 0, key, null, -1) === 1 &&
       cSetPadding(context, 0) === 1;

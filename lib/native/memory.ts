@@ -24,6 +24,9 @@ const madvise = findFunction<(at: bigint, length: number, advice: number) => num
 const prctl = findFunction<(option: number, a: number, b: number, c: number, d: number) => number>(
   'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
 );
+const mallocUsableSize = findFunction<(object: number) => number>(
+  'size_t malloc_usable_size(uint64_t object)',
+);
 const setrlimit = findFunction<(resource: number, limits: BigUint64Array) => number>(
   'int setrlimit(int resource, void *limits)',
 );
@@ -74,6 +77,34 @@ export function lockMemory(address: number, sizeBytes: number): boolean {
   if (!mlock || !madvise || mlock(BigInt(address), sizeBytes) !== 0) return false;
   madvise(BigInt(address), sizeBytes, MADV_DONTDUMP);
   return true;
+}
+
+/** What an object on the heap may point to is locked so far: the largest key schedule, Blowfish's, has 4168 bytes. */
+const MAX_POINTEE_BYTES = 4608;
+/** Addresses of user space begin above the first pages and end below this (x86-64, arm64 with 48 bits). */
+const MIN_ADDRESS = 65_536n;
+const END_OF_ADDRESSES = 2n ** 48n;
+
+function lockPagesAround(address: number, sizeBytes: number): boolean {
+  const start = address - (address % PAGE_BYTES);
+  return lockMemory(start, Math.ceil((address + sizeBytes - start) / PAGE_BYTES) * PAGE_BYTES);
+}
+
+/**
+ * Keeps the pages of an object of malloc(3) and of what it points to from swap and core dumps, as long as the process
+ * lives: for C structures whose insides are their library's own affair. Their neighbours are locked with them. False
+ * where RLIMIT_MEMLOCK forbids it.
+ */
+export function lockHeapObject(address: number): boolean {
+  if (!koffi || !mallocUsableSize) return false;
+  const sizeBytes = mallocUsableSize(address);
+  const words = new BigUint64Array(koffi.view(BigInt(address), sizeBytes - (sizeBytes % 8)));
+  for (const word of words) {
+    const isAddress = word % 8n === 0n && word >= MIN_ADDRESS && word < END_OF_ADDRESSES;
+    // What is no address after all is refused by mlock(2), or a few pages too many.
+    if (isAddress) lockPagesAround(Number(word), MAX_POINTEE_BYTES);
+  }
+  return lockPagesAround(address, sizeBytes);
 }
 
 /** No core dumps, no ptrace and no /proc/PID/mem for this process from now on. */

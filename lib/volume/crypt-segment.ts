@@ -17,6 +17,8 @@ export class CryptSegment {
   readonly #lock: RangeLock;
   readonly #cipher: SectorCipher;
   readonly #sector: Buffer;
+  /** The ciphertext of a sector before part of it is written. */
+  readonly #before: Buffer;
 
   constructor(device: Device, lock: RangeLock, layout: SegmentLayout, volumeKey: Uint8Array) {
     this.layout = layout;
@@ -26,6 +28,7 @@ export class CryptSegment {
     const options = { allowNullCipher: true };
     this.#cipher = createSectorCipher(layout.encryption, volumeKey, layout.sectorSizeBytes, options);
     this.#sector = allocateIoBuffer(layout.sectorSizeBytes);
+    this.#before = Buffer.alloc(layout.sectorSizeBytes);
   }
 
   get engine(): string {
@@ -108,8 +111,24 @@ export class CryptSegment {
 
   #writePart(source: Uint8Array, offsetBytes: number): void {
     const sectorStart = alignDown(offsetBytes, this.layout.sectorSizeBytes);
-    this.#readSectors(this.#sector, sectorStart);
+    this.#device.readFullyAt(this.#before, this.layout.deviceOffsetBytes + sectorStart);
+    this.#sector.set(this.#before);
+    this.#cipher.decryptInPlace(this.#sector, this.#ivSector(sectorStart));
     this.#sector.set(source, offsetBytes - sectorStart);
-    this.#writeSectors(this.#sector, sectorStart);
+    try {
+      this.#writeSectors(this.#sector, sectorStart);
+    } catch (error) {
+      this.#putBack(sectorStart);
+      throw error;
+    }
+  }
+
+  /** A sector that was cut in the writing decrypts to noise, also where nobody meant to write. */
+  #putBack(sectorStart: number): void {
+    try {
+      this.#device.writeAt(this.#before, this.layout.deviceOffsetBytes + sectorStart);
+    } catch {
+      // The payload fails altogether; the caller is told of the first error.
+    }
   }
 }

@@ -73,15 +73,19 @@ t.test('costs beyond the limits are refused before anything is computed', async 
       message: /--force-kdf-limits/,
     });
   }
-  t.doesNotThrow(() => requireKdfWithin(dear[0]!, NO_KDF_LIMITS));
-  t.throws(() => requireKdfWithin(pbkdf2('sha256', 2 ** 32 - 1, 'salt'), NO_KDF_LIMITS), {
+  await t.rejects(deriveKey(pbkdf2('sha256', 1_000_000, 'salt'), Buffer.from('x'), 32 * 501), {
+    code: 'UNSUPPORTED',
+    message: /1000000 iterations for a key of/,
+  });
+  t.doesNotThrow(() => requireKdfWithin(dear[0]!, NO_KDF_LIMITS, 32));
+  t.throws(() => requireKdfWithin(pbkdf2('sha256', 2 ** 32 - 1, 'salt'), NO_KDF_LIMITS, 32), {
     code: 'UNSUPPORTED',
   });
 });
 
 t.test('memory that is not there is its own error', async (t) => {
   const kdf = argon2('argon2id', 1, availableMemoryKiB() * 2, 1);
-  t.throws(() => requireKdfWithin(kdf, NO_KDF_LIMITS), { code: 'NO_MEMORY' });
+  t.throws(() => requireKdfWithin(kdf, NO_KDF_LIMITS, 32), { code: 'NO_MEMORY' });
 });
 
 t.test('parameters that argon2 does not take are an error of the header', async (t) => {

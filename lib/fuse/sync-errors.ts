@@ -1,0 +1,76 @@
+/**
+ * What fsync(2) failed with, told once to everybody who had the file open then, in all threads.
+ *
+ * Why: the kernel tells an error of writing back once per open file description (errseq), and all who have the mounted
+ * file open share the payload's one description here. The first to ask would take the error away from the others,
+ * whose data may be lost as well.
+ */
+import { constants } from 'node:os';
+import { errnoOf, systemError } from '../errors.js';
+
+/** How many syncs have failed, … */
+const FAILURES = 0;
+/** … the errno of the last, … */
+const LAST_ERRNO = 1;
+/** … and for each handle how many of them it knows of, + 1; 0 for a place that is free. */
+const KNOWN = 2;
+/** Who opens the file beyond these is told of the errors of its own syncs only. */
+const MAX_HANDLES = 1024;
+/** The handle of those. */
+const NO_HANDLE = 0;
+
+export class SyncErrors {
+  readonly #words: Int32Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#words = new Int32Array(memory);
+  }
+
+  static createMemory(): SharedArrayBuffer {
+    return new SharedArrayBuffer((KNOWN + MAX_HANDLES) * 4);
+  }
+
+  /** A handle for somebody who opens the file: fuse_open_out.fh. */
+  open(): number {
+    const known = Atomics.load(this.#words, FAILURES) + 1;
+    for (let index = 0; index < MAX_HANDLES; index++) {
+      if (Atomics.compareExchange(this.#words, KNOWN + index, 0, known) === 0) return index + 1;
+    }
+    return NO_HANDLE;
+  }
+
+  release(handle: number): void {
+    if (this.#isHandle(handle)) Atomics.store(this.#words, KNOWN + handle - 1, 0);
+  }
+
+  /** Runs `sync` for `handle`; throws what it throws, or else the error that another's sync had since the last one. */
+  run(handle: number, sync: () => void): void {
+    try {
+      sync();
+    } catch (error) {
+      Atomics.store(this.#words, LAST_ERRNO, errnoOf(error));
+      this.#learn(handle, Atomics.add(this.#words, FAILURES, 1) + 1);
+      throw error;
+    }
+    const failures = Atomics.load(this.#words, FAILURES);
+    if (this.#learn(handle, failures)) return;
+    throw systemError(this.#lastCode(), 'fsync');
+  }
+
+  /** True where `handle` knew of so many failures already. */
+  #learn(handle: number, failures: number): boolean {
+    if (!this.#isHandle(handle)) return true;
+    const known = Atomics.exchange(this.#words, KNOWN + handle - 1, failures + 1);
+    return known === failures + 1;
+  }
+
+  #lastCode(): keyof typeof constants.errno {
+    const last = Atomics.load(this.#words, LAST_ERRNO);
+    const codes = Object.keys(constants.errno) as (keyof typeof constants.errno)[];
+    return codes.find((code) => constants.errno[code] === last) ?? 'EIO';
+  }
+
+  #isHandle(handle: number): boolean {
+    return handle > NO_HANDLE && handle <= MAX_HANDLES;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Headers that ask for more time or memory than anybody has: refused at once, by every command that unlocks, with an
+ * error that says how to insist; and what insisting cannot change.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import { MemoryDevice } from '../../lib/device.js';
+import { LuksError } from '../../lib/errors.js';
+import { readHeader } from '../../lib/format/header.js';
+import { openKeyslot } from '../../lib/keyslot/open.js';
+import { formatVolume } from '../../lib/volume/create.js';
+import { type LooseJson, withJson } from '../kit/luks2-image.js';
+import { luksfuse } from '../kit/luksfuse.js';
+import { makeTempDir } from '../kit/temp.js';
+
+const MiB = 1024 * 1024;
+const PASSPHRASE = Buffer.from('x');
+/** The process is killed then, by `run`: a refusal takes no time worth mentioning. */
+const PATIENCE_MS = 15_000;
+
+interface Files {
+  header: string;
+  payload: string;
+  keyFile: string;
+  image: Buffer;
+}
+
+async function makeHeader(t: Test, version: 1 | 2, keyslotsSizeBytes = MiB): Promise<Files> {
+  const dir = makeTempDir(t);
+  const [header, payload, keyFile] = ['header', 'payload', 'key'].map((name) => path.join(dir, name)) as [
+    string,
+    string,
+    string,
+  ];
+  fs.writeFileSync(payload, Buffer.alloc(65536));
+  fs.writeFileSync(keyFile, PASSPHRASE);
+  const pbkdf = { type: 'pbkdf2', forceIterations: 1000 } as const;
+  const sizes = version === 2 ? { keyslotsSizeBytes } : {};
+  await formatVolume({ header, payload }, PASSPHRASE, { version, pbkdf, ...sizes });
+  return { header, payload, keyFile, image: fs.readFileSync(header) };
+}
+
+const argon2 = (costs: object) => ({
+  type: 'argon2id',
+  salt: 'AAAA',
+  time: 4,
+  memory: 32,
+  cpus: 1,
+  ...costs,
+});
+
+/** What a keyslot or digest may ask for beyond reason. */
+const DEMANDS: Record<string, (json: LooseJson) => void> = {
+  'iterations of a keyslot': ({ keyslots }) => (keyslots[0].kdf.iterations = 2 ** 32 - 1),
+  'iterations of a digest': ({ digests }) => (digests[0].iterations = 2 ** 32 - 1),
+  'passes of argon2': ({ keyslots }) => (keyslots[0].kdf = argon2({ time: 2 ** 32 - 1, memory: 1024 })),
+  'memory of argon2': ({ keyslots }) => (keyslots[0].kdf = argon2({ memory: 2 ** 32 - 1 })),
+  'lanes of argon2': ({ keyslots }) => (keyslots[0].kdf = argon2({ memory: 4 * MiB, cpus: 2 ** 32 - 1 })),
+  'a derived key of 4 GiB': ({ keyslots }) => (keyslots[0].area.key_size = 2 ** 32 - 1),
+  'a derived key of 1 MiB, many times over': ({ keyslots }) => {
+    keyslots[0].area.key_size = MiB;
+    keyslots[0].kdf.iterations = 1_000_000;
+  },
+  'a digest as long as the header': ({ digests }) => {
+    digests[0].digest = Buffer.alloc(6000).toString('base64');
+    digests[0].iterations = 10_000_000;
+  },
+  'a hundred million stripes': ({ keyslots }) => {
+    keyslots[0].area.size = String(127 * MiB);
+    keyslots[0].af.stripes = 127 * MiB;
+    keyslots[0].key_size = 1;
+  },
+  'a volume key of 32 KiB': ({ keyslots }) => {
+    keyslots[0].area.size = String(127 * MiB);
+    keyslots[0].key_size = 32768;
+  },
+};
+
+for (const [name, demand] of Object.entries(DEMANDS)) {
+  t.test(name, async (t) => {
+    const { image } = await makeHeader(t, 2, 128 * MiB);
+    const device = new MemoryDevice(withJson(image, demand), 'hostile');
+    const start = performance.now();
+    try {
+      const opened = await openKeyslot(device, readHeader(device), PASSPHRASE);
+      t.equal(opened, null);
+    } catch (error) {
+      t.ok(error instanceof LuksError, (error as Error).message);
+    }
+    t.ok(performance.now() - start < 5000, 'within five seconds');
+  });
+}
+
+const UNLOCKING = {
+  'test-key': ({ header }: Files) => [header],
+  cat: ({ header, payload }: Files) => ['--header', header, payload],
+  write: ({ header, payload }: Files) => ['--header', header, payload],
+  mount: ({ header, payload }: Files) => ['--header', header, payload, path.dirname(header)],
+  'add-key': ({ header, keyFile }: Files) => ['--new-key-file', keyFile, header],
+  'change-key': ({ header, keyFile }: Files) => ['--new-key-file', keyFile, header],
+  'remove-key': ({ header }: Files) => [header],
+};
+
+for (const [command, argsOf] of Object.entries(UNLOCKING)) {
+  t.test(`${command}: the limits, and --force-kdf-limits`, async (t) => {
+    const files = await makeHeader(t, 2);
+    const refusal = async (demand: (json: LooseJson) => void, ...options: string[]) => {
+      fs.writeFileSync(files.header, withJson(files.image, demand));
+      const args = [command, '--key-file', files.keyFile, ...options, ...argsOf(files)];
+      const { code, stderr } = await luksfuse(args, { timeoutMs: PATIENCE_MS });
+      return `${code}: ${stderr}`;
+    };
+    const iterations = DEMANDS['iterations of a keyslot']!;
+    const memory = DEMANDS['memory of argon2']!;
+    t.match(await refusal(iterations), /^4: .*4294967295 iterations.*--force-kdf-limits/);
+    t.match(await refusal(DEMANDS['passes of argon2']!), /^4: .*4294967295 passes.*--force-kdf-limits/);
+    t.match(await refusal(memory), /^4: .*4\.0 TiB of memory.*--force-kdf-limits/);
+    t.match(
+      await refusal(memory, '--force-kdf-limits'),
+      /^3: .*are free; free some/,
+      'it reaches the machine',
+    );
+    t.match(
+      await refusal(iterations, '--force-kdf-limits'),
+      /^4: .*4294967295 iterations, more than can be computed/,
+    );
+  });
+}
+
+t.test('LUKS1: iterations of keyslot and digest', async (t) => {
+  const files = await makeHeader(t, 1);
+  for (const offsetBytes of [208 + 4, 164]) {
+    const image = Buffer.from(files.image);
+    image.writeUInt32BE(2 ** 32 - 1, offsetBytes);
+    fs.writeFileSync(files.header, image);
+    const args = ['test-key', '--key-file', files.keyFile, files.header];
+    const { code, stderr } = await luksfuse(args, { timeoutMs: PATIENCE_MS });
+    t.match(`${code}: ${stderr}`, /^4: .*4294967295 iterations.*--force-kdf-limits/);
+  }
+});

@@ -1,0 +1,91 @@
+/**
+ * Looks for bytes in all the memory of another process, as root can.
+ */
+import fs from 'node:fs';
+
+export interface Found {
+  /** What was looked for. */
+  name: string;
+  /** The region's name in the maps, or its kind. */
+  region: string;
+  /** Never swapped, and never in a core dump: proc(5), VmFlags `lo` and `dd`. */
+  isLocked: boolean;
+}
+
+interface Region {
+  start: number;
+  end: number;
+  name: string;
+  isWritable: boolean;
+  residentKiB: number;
+  flags: string[];
+}
+
+/** /proc/PID/smaps: a head line for each region, then its fields. */
+function listRegions(pid: number): Region[] {
+  const regions: Region[] = [];
+  for (const line of fs.readFileSync(`/proc/${pid}/smaps`, 'latin1').split('\n')) {
+    const head = /^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+\s*(.*)$/.exec(line);
+    if (head) {
+      const [, start, end, modes, name] = head as unknown as [string, string, string, string, string];
+      regions.push({
+        start: Number.parseInt(start, 16),
+        end: Number.parseInt(end, 16),
+        name: name || 'anonymous',
+        isWritable: modes.startsWith('rw'),
+        residentKiB: 0,
+        flags: [],
+      });
+      continue;
+    }
+    const [field, value = ''] = line.split(/:\s*/);
+    const region = regions.at(-1);
+    if (field === 'Rss' && region) region.residentKiB = Number.parseInt(value, 10);
+    if (field === 'VmFlags' && region) region.flags = value.trim().split(' ');
+  }
+  return regions;
+}
+
+export type Needles = Readonly<Record<string, Buffer>>;
+
+const PIECE_BYTES = 4 * 1024 * 1024;
+/** Pieces overlap by this much, so that nothing is missed between two; no needle is longer. */
+const OVERLAP_BYTES = 4096;
+
+function* findAll(bytes: Buffer, needle: Buffer): Generator<number> {
+  for (let at = bytes.indexOf(needle); at >= 0; at = bytes.indexOf(needle, at + 1)) yield at;
+}
+
+function countIn(readPiece: (at: number) => Buffer, start: number, end: number, needle: Buffer): number {
+  let count = 0;
+  for (let at = start; at < end; at += PIECE_BYTES - OVERLAP_BYTES) {
+    for (const offset of findAll(readPiece(at), needle)) {
+      if (offset < PIECE_BYTES - OVERLAP_BYTES) count += 1;
+    }
+  }
+  return count;
+}
+
+/** Every place where one of `needles` lies in memory that `pid` has written to. Throws where that may not be read. */
+export function searchMemory(pid: number, needles: Needles): Found[] {
+  const fd = fs.openSync(`/proc/${pid}/mem`, 'r');
+  const piece = Buffer.alloc(PIECE_BYTES);
+  try {
+    return listRegions(pid)
+      .filter(({ isWritable, residentKiB }) => isWritable && residentKiB > 0)
+      .flatMap((region) => {
+        const readPiece = (at: number) => {
+          const length = Math.min(PIECE_BYTES, region.end - at);
+          return piece.subarray(0, fs.readSync(fd, piece, 0, length, at));
+        };
+        const isLocked = ['lo', 'dd'].every((flag) => region.flags.includes(flag));
+        return Object.entries(needles).flatMap(([name, needle]) => {
+          const count = countIn(readPiece, region.start, region.end, needle);
+          return Array.from({ length: count }, () => ({ name, region: region.name, isLocked }));
+        });
+      });
+  } finally {
+    fs.closeSync(fd);
+    piece.fill(0);
+  }
+}
