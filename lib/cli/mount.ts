@@ -25,6 +25,7 @@ interface MountCommandOptions extends CredentialOptions, PairingOptions {
   size?: number;
   allowOther?: boolean;
   allowRoot?: boolean;
+  allowDiscards?: boolean;
   uid: number;
   gid: number;
   mode: number;
@@ -121,11 +122,12 @@ async function mount(
   options: MountCommandOptions,
 ): Promise<void> {
   const mountpoint = await requireFreeMountpoint(mountpointPath);
-  const { cache, workers: workerCount } = options;
-  const driver = await chooseDriver(options.driver, mountpoint, { cache, workerCount });
+  const { cache, workers: workerCount, allowDiscards } = options;
+  const driver = await chooseDriver(options.driver, mountpoint, { cache, workerCount, allowDiscards });
   const located = locateVolume(payloadPath, {
     headerDevice: await openHeader(options),
     allowNullCipher: options.allowNullCipher,
+    allowDiscards,
     isReadOnly: options.readOnly,
     window: { offsetBytes: options.offset, sizeBytes: options.size },
   });
@@ -172,6 +174,7 @@ export function addMountCommands(program: Command): void {
     .addOption(
       new Option('--allow-root', 'let root, and no other user, reach the file').conflicts('allowOther'),
     )
+    .option('--allow-discards', 'let holes be punched: the payload then shows where the volume is empty')
     .option('--uid <n>', 'owner of the file', wholeNumber, process.getuid?.() ?? 0)
     .option('--gid <n>', 'group of the file', wholeNumber, process.getgid?.() ?? 0)
     .addOption(
