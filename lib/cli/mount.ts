@@ -3,6 +3,7 @@
  */
 import path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Device } from '../device.js';
 import type { MountInfo } from '../mount/control.js';
 import { startDaemon } from '../mount/daemon.js';
 import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';
@@ -62,6 +63,11 @@ function fileName(text: string): string {
   return text;
 }
 
+/** Absolute, unless the header is in memory only. */
+function headerLabel({ device }: LocatedVolume): string {
+  return device instanceof Device ? path.resolve(device.path) : device.path;
+}
+
 function serveOptions(
   located: LocatedVolume,
   mountpoint: string,
@@ -75,7 +81,11 @@ function serveOptions(
       ...{ mountpoint, fileName, uid, gid, mode, cache, allowOther, allowRoot },
       ...(workers !== undefined && { workerCount: workers }),
     },
-    labels: { payload: located.payload.path, header: located.device.path, uuid: located.header.uuid },
+    labels: {
+      payload: path.resolve(located.payload.path),
+      header: headerLabel(located),
+      uuid: located.header.uuid,
+    },
     ...(options.pidFile !== undefined && { pidFile: path.resolve(options.pidFile) }),
     ...(options.idleUnmount !== undefined && { idleMinutes: options.idleUnmount }),
   };
