@@ -5,7 +5,13 @@
 import fs from 'node:fs';
 import { wipe } from './bytes.js';
 import { isSystemError, LuksError, systemError } from './errors.js';
-import { fallocateSync } from './native/file.js';
+import {
+  BLKDISCARD,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  fallocateSync,
+  ioctlSync,
+} from './native/file.js';
 
 /** What a device is, for another thread of this process that shares the descriptor. */
 export interface DeviceHandle {
@@ -130,6 +136,19 @@ export class Device implements ReadableDevice {
   /** fallocate(2) with the caller's mode, relative to the device's start. */
   fallocate(mode: number, offsetBytes: number, lengthBytes: number): void {
     fallocateSync(this.fd, mode, offsetBytes, lengthBytes);
+  }
+
+  /** Gives the range's space back: a hole in a file, a discard of a block device. EOPNOTSUPP where it has none. */
+  discard(offsetBytes: number, lengthBytes: number): void {
+    if (this.isBlockDevice) {
+      ioctlSync(
+        this.fd,
+        BLKDISCARD,
+        Buffer.from(BigUint64Array.of(BigInt(offsetBytes), BigInt(lengthBytes)).buffer),
+      );
+    } else {
+      this.fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes);
+    }
   }
 
   close(): void {

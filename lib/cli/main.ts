@@ -4,6 +4,7 @@
 import { Command, CommanderError } from 'commander';
 import { isSystemError, LuksError } from '../errors.js';
 import { makeProcessUndumpable } from '../native/memory.js';
+import { addAttachCommands } from './attach.js';
 import { addBenchmarkCommand } from './benchmark.js';
 import { addCatCommand } from './cat.js';
 import { addCompletionCommand } from './completion.js';
@@ -37,6 +38,7 @@ function createProgram(): Command {
     .helpCommand(false);
   addMountCommands(program);
   addStatusCommands(program);
+  addAttachCommands(program);
   addInspectCommands(program);
   addCatCommand(program);
   addWriteCommand(program);

@@ -22,6 +22,8 @@ const FLAGS: Readonly<Record<string, string>> = {
   ro: '--read-only',
   allow_other: '--allow-other',
   allow_root: '--allow-root',
+  discard: '--allow-discards',
+  allow_discards: '--allow-discards',
   pair: '--pair',
   ignore_pairing: '--ignore-pairing',
   allow_null_cipher: '--allow-null-cipher',

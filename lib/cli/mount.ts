@@ -3,6 +3,7 @@
  */
 import path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Device } from '../device.js';
 import type { MountInfo } from '../mount/control.js';
 import { startDaemon } from '../mount/daemon.js';
 import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';
@@ -25,6 +26,7 @@ interface MountCommandOptions extends CredentialOptions, PairingOptions {
   size?: number;
   allowOther?: boolean;
   allowRoot?: boolean;
+  allowDiscards?: boolean;
   uid: number;
   gid: number;
   mode: number;
@@ -121,11 +123,12 @@ async function mount(
   options: MountCommandOptions,
 ): Promise<void> {
   const mountpoint = await requireFreeMountpoint(mountpointPath);
-  const { cache, workers: workerCount } = options;
-  const driver = await chooseDriver(options.driver, mountpoint, { cache, workerCount });
+  const { cache, workers: workerCount, allowDiscards } = options;
+  const driver = await chooseDriver(options.driver, mountpoint, { cache, workerCount, allowDiscards });
   const located = locateVolume(payloadPath, {
     headerDevice: await openHeader(options),
     allowNullCipher: options.allowNullCipher,
+    allowDiscards,
     isReadOnly: options.readOnly,
     window: { offsetBytes: options.offset, sizeBytes: options.size },
   });
@@ -172,6 +175,7 @@ export function addMountCommands(program: Command): void {
     .addOption(
       new Option('--allow-root', 'let root, and no other user, reach the file').conflicts('allowOther'),
     )
+    .option('--allow-discards', 'let holes be punched: the payload then shows where the volume is empty')
     .option('--uid <n>', 'owner of the file', wholeNumber, process.getuid?.() ?? 0)
     .option('--gid <n>', 'group of the file', wholeNumber, process.getgid?.() ?? 0)
     .addOption(

@@ -4,6 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { formatBytes } from '../bytes.js';
+import { type Attachment, listAttachments } from '../mount/attachments.js';
 import type { MountInfo } from '../mount/control.js';
 import { listMounts, requireMountInfo } from '../mount/list.js';
 import { addJsonOption, type JsonOption, print, printResult } from './output.js';
@@ -20,7 +21,7 @@ async function list(options: JsonOption): Promise<void> {
   printResult(options, { mounts }, lines.join('\n'));
 }
 
-function statusText(info: MountInfo): string {
+function statusText(info: MountInfo, attachments: readonly Attachment[]): string {
   const { activity } = info;
   const rows: [name: string, value: string | number][] = [
     ['file', info.file],
@@ -37,6 +38,8 @@ function statusText(info: MountInfo): string {
     ['read', `${formatBytes(activity.readBytes)} in ${activity.reads} requests`],
     ['written', `${formatBytes(activity.writtenBytes)} in ${activity.writes} requests`],
   ];
+  for (const { id, monitor } of attachments)
+    rows.push(['attached', `as ${id} to the VM at ${monitor.address}`]);
   return rows.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`).join('\n');
 }
 
@@ -64,7 +67,8 @@ async function watch(mountpoint: string, options: JsonOption): Promise<void> {
 async function status(mountpoint: string, options: JsonOption & { watch?: boolean }): Promise<void> {
   if (options.watch) return watch(mountpoint, options);
   const info = await requireMountInfo(mountpoint);
-  printResult(options, info, statusText(info));
+  const attachments = listAttachments(info.mountpoint);
+  printResult(options, { ...info, attachments }, statusText(info, attachments));
 }
 
 export function addStatusCommands(program: Command): void {

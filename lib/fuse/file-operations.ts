@@ -2,7 +2,7 @@
  * The operations on the file's bytes. Each comment says which system call it is and what it returns.
  */
 import { constants } from 'node:fs';
-import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE } from '../native/file.js';
+import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE } from '../native/file.js';
 import {
   fuse_fallocate_in,
   fuse_fsync_in,
@@ -96,23 +96,26 @@ export function serveLseek({ frame, tree }: Context, node: TreeNode): number {
   return fuse_lseek_out.SIZE;
 }
 
+/** What each kind of fallocate(2) asks of the store; whatever is not here is EOPNOTSUPP. */
+const FALLOCATE_CALLS: Readonly<Record<number, 'allocate' | 'zeroRange' | 'discard'>> = {
+  0: 'allocate',
+  [FALLOC_FL_ZERO_RANGE]: 'zeroRange',
+  [FALLOC_FL_PUNCH_HOLE]: 'discard',
+};
+
 /**
- * fallocate(2). Plain and KEEP_SIZE reserve space in the payload, ZERO_RANGE writes zeros. Punching a hole is
- * EOPNOTSUPP, since what a hole decrypts to is noise; not ENOSYS, which would end the others as well.
+ * fallocate(2). Plain and KEEP_SIZE reserve space in the payload, ZERO_RANGE writes zeros, PUNCH_HOLE discards where
+ * the store lets it. What is not supported is EOPNOTSUPP and not ENOSYS, which would end the others as well.
  */
 export function serveFallocate({ frame, tree }: Context, node: TreeNode): number {
   if (node.isDirectory) return -errno.EISDIR;
   const offsetBytes = frame.argumentU64(fuse_fallocate_in.offset);
   const lengthBytes = frame.argumentU64(fuse_fallocate_in.length);
-  const kind = frame.argumentU32(fuse_fallocate_in.mode) & ~FALLOC_FL_KEEP_SIZE;
-  if (kind !== 0 && kind !== FALLOC_FL_ZERO_RANGE) return -errno.EOPNOTSUPP;
+  const call = FALLOCATE_CALLS[frame.argumentU32(fuse_fallocate_in.mode) & ~FALLOC_FL_KEEP_SIZE];
+  if (call === undefined) return -errno.EOPNOTSUPP;
   if (lengthBytes === 0) return -errno.EINVAL;
   tree.requireInside(offsetBytes, lengthBytes);
-  if (kind === 0) {
-    tree.store.allocate(offsetBytes, lengthBytes);
-  } else {
-    tree.store.zeroRange(offsetBytes, lengthBytes);
-    node.attributes.touch();
-  }
+  tree.store[call](offsetBytes, lengthBytes);
+  if (call !== 'allocate') node.attributes.touch();
   return 0;
 }

@@ -25,6 +25,8 @@ export interface BlockStore {
   allocate(offsetBytes: number, lengthBytes: number): void;
   /** Makes the range read as zeros. */
   zeroRange(offsetBytes: number, lengthBytes: number): void;
+  /** Gives the range's space back; what it reads as then is the store's. EOPNOTSUPP where that is not wanted. */
+  discard(offsetBytes: number, lengthBytes: number): void;
 }
 
 /** Structured-cloneable: every thread makes its own PlainFile from it. */

@@ -30,6 +30,7 @@ export interface MountInfo {
   sectorSize: number;
   sizeBytes: number;
   isReadOnly: boolean;
+  allowsDiscards: boolean;
   /** Which implementation of the cipher runs. */
   engine: string;
   /** As of the moment when it was asked. */

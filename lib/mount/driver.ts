@@ -3,7 +3,12 @@
  */
 import { hasDevFuse, requireFuse } from '../fuse/mount-helper.js';
 import type { Mountpoint } from '../fuse/mountpoint.js';
-import { loadFuseNative, requireNativeOptions, startNativeSession } from './fuse-native.js';
+import {
+  type DriverDemands,
+  loadFuseNative,
+  requireNativeOptions,
+  startNativeSession,
+} from './fuse-native.js';
 import type { MountSession, SessionOptions } from './mount-session.js';
 import { startSession } from './session.js';
 
@@ -18,7 +23,7 @@ export type Driver = (typeof DRIVERS)[number];
 export async function chooseDriver(
   wanted: Driver | 'auto',
   mountpoint: Mountpoint,
-  options: Pick<SessionOptions, 'cache' | 'workerCount'>,
+  options: DriverDemands,
 ): Promise<Driver> {
   const driver = wanted === 'auto' ? (hasDevFuse() ? 'dev-fuse' : 'fuse-native') : wanted;
   if (driver === 'dev-fuse') {

@@ -52,11 +52,13 @@ export async function loadFuseNative(): Promise<typeof FuseNative> {
   }
 }
 
+/** What is asked of a driver that not every one can do. */
+export interface DriverDemands extends Pick<SessionOptions, 'cache' | 'workerCount'> {
+  allowDiscards?: boolean | undefined;
+}
+
 /** @throws LuksError BAD_ARGUMENT where something is asked for that fuse-native cannot do */
-export function requireNativeOptions(
-  mountpoint: Mountpoint,
-  options: Pick<SessionOptions, 'cache' | 'workerCount'>,
-): void {
+export function requireNativeOptions(mountpoint: Mountpoint, options: DriverDemands): void {
   const refuse = (why: string): never => {
     throw new LuksError('BAD_ARGUMENT', `${why}; use --driver dev-fuse`);
   };
@@ -64,6 +66,7 @@ export function requireNativeOptions(
   if (Buffer.byteLength(mountpoint.path) > MAX_OPTION_BYTES) refuse('the path of the mountpoint is too long');
   if (options.cache === 'writeback') refuse('fuse-native has no writeback cache');
   if (options.workerCount !== undefined) refuse('fuse-native serves with one thread');
+  if (options.allowDiscards) refuse('fuse-native has no fallocate, and so no discards');
 }
 
 /** A comma ends an option but behind a backslash (fuse_opt_parse). */

@@ -40,16 +40,18 @@ export async function mountVolume(
     isReadOnly,
     window,
     allowNullCipher,
+    allowDiscards,
     ...session
   } = options;
   const mountpoint = await requireFreeMountpoint(mountpointPath);
-  const driver = await chooseDriver(wanted, mountpoint, session);
+  const driver = await chooseDriver(wanted, mountpoint, { ...session, allowDiscards });
   const located = locateVolume(payloadPath, {
     headerPath,
     headerDevice,
     isReadOnly,
     window,
     allowNullCipher,
+    allowDiscards,
   });
   const { device } = located;
   try {

@@ -1,5 +1,6 @@
 /**
- * Where the daemons of this user can be reached: one socket per mountpoint in a directory only the user enters.
+ * Where the daemons of this user can be reached, and what is noted beside them: one socket per mountpoint in a
+ * directory only the user enters.
  */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -37,8 +38,17 @@ export function openRuntimeDirectory(): string {
   return directory;
 }
 
+function fileOf(mountpoint: string, suffix: string): string {
+  const name = createHash('sha256').update(mountpoint).digest('hex').slice(0, 16);
+  return path.join(openRuntimeDirectory(), `${name}${suffix}`);
+}
+
 /** The control socket of the mount on `mountpoint`, an absolute path without links. */
 export function socketPathOf(mountpoint: string): string {
-  const name = createHash('sha256').update(mountpoint).digest('hex').slice(0, 16);
-  return path.join(openRuntimeDirectory(), `${name}.sock`);
+  return fileOf(mountpoint, '.sock');
+}
+
+/** What notes the VMs that the file at `path`, absolute and without links, was handed to. */
+export function attachmentsPathOf(path: string): string {
+  return fileOf(path, '.vms.json');
 }

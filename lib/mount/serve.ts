@@ -56,6 +56,7 @@ function describeMount(volume: Volume, session: MountSession, { driver, labels }
     file: session.filePath,
     ...labels,
     cipher: handle.layout.segments[0]!.encryption,
+    allowsDiscards: handle.layout.allowsDiscards && !isReadOnly && driver === 'dev-fuse',
     ...{ sectorSize, sizeBytes, isReadOnly, driver, engine },
     activity: session.activity(),
   };

@@ -4,6 +4,7 @@
 import fs from 'node:fs';
 import { isSystemError, LuksError } from '../errors.js';
 import { unmountFuse } from '../fuse/mount-helper.js';
+import { forgetAttachments, listAttachments } from './attachments.js';
 import { ControlClient } from './control.js';
 import { canonicalMountpoint, isMounted } from './mount-table.js';
 
@@ -27,6 +28,15 @@ function syncFile(path: string): void {
   }
 }
 
+/** Who it is that keeps a mount busy, where it may be a VM that the file was handed to. */
+function nameVms(error: unknown, mountpoint: string): unknown {
+  const attachments = listAttachments(mountpoint);
+  if (attachments.length === 0 || !(error instanceof LuksError) || error.code !== 'BUSY') return error;
+  const vms = attachments.map(({ id, monitor }) => `as ${id} to the VM at ${monitor.address}`).join(' and ');
+  const cure = `take it out first: luksfuse detach ${mountpoint}`;
+  return new LuksError('BUSY', `${error.message}; it is attached ${vms}; ${cure}`, { cause: error });
+}
+
 export interface UnmountOptions {
   /** Take the mount out of the tree now; the daemon ends when the last user closes the file. Does not wait. */
   lazy?: boolean;
@@ -45,7 +55,11 @@ export async function unmountVolume(mountpoint: string, options: UnmountOptions 
   const daemon = await ControlClient.connect(canonical);
   try {
     if (daemon && !daemon.info.isReadOnly) syncFile(daemon.info.file);
-    await unmountFuse(canonical, options.lazy ? 'lazy' : 'normal');
+    await unmountFuse(canonical, options.lazy ? 'lazy' : 'normal').catch((error: unknown) => {
+      throw nameVms(error, canonical);
+    });
+    // After a lazy one the VM goes on with the file, and is still to be detached.
+    if (!options.lazy) forgetAttachments(canonical);
     if (daemon && !options.lazy) await daemon.waitUntilClosed();
   } finally {
     daemon?.disconnect();

@@ -12,6 +12,8 @@ export const FALLOC_FL_ZERO_RANGE = 0x10;
 const cFallocate = findFunction<(fd: number, mode: number, offset: number, length: number) => number>(
   'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
 );
+/** include/uapi/linux/fs.h; the argument is the first byte and the count of bytes, two u64. */
+export const BLKDISCARD = 0x1277;
 /** include/uapi/asm-generic/fcntl.h, bits/fcntl.h */
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;

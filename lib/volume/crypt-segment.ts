@@ -69,6 +69,23 @@ export class CryptSegment {
     }
   }
 
+  /**
+   * Gives the whole sectors of the range back to the payload's storage, and makes what it covers of a sector zeros:
+   * the rest of such a sector stays. What the whole ones read as afterwards is whatever the storage decrypts to.
+   */
+  discard(offsetBytes: number, lengthBytes: number): void {
+    this.#lock.acquireExclusive(...this.#sectorsOnDevice(offsetBytes, lengthBytes));
+    try {
+      const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, lengthBytes);
+      const wholeStart = offsetBytes + headBytes;
+      if (wholeBytes > 0) this.#device.discard(this.layout.deviceOffsetBytes + wholeStart, wholeBytes);
+      if (headBytes > 0) this.#writePart(new Uint8Array(headBytes), offsetBytes);
+      if (tailBytes > 0) this.#writePart(new Uint8Array(tailBytes), wholeStart + wholeBytes);
+    } finally {
+      this.#lock.release();
+    }
+  }
+
   destroy(): void {
     this.#cipher.destroy();
     wipe(this.#sector);

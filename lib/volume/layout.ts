@@ -8,6 +8,9 @@ import { LuksError } from '../errors.js';
 import { isNullCipher, type LuksHeader, type Segment, volumeSegments } from '../format/model.js';
 import { requireReadablePayload } from '../format/requirements.js';
 
+/** LUKS2 on-disk format, "Config": a persistent flag, which cryptsetup heeds too. */
+const ALLOW_DISCARDS_FLAG = 'allow-discards';
+
 export interface SegmentLayout {
   /** First byte in the plaintext. */
   startBytes: number;
@@ -26,6 +29,8 @@ export interface VolumeLayout {
   /** The volume is this part of the plaintext: all of it, or the window that was asked for. */
   windowOffsetBytes: number;
   sizeBytes: number;
+  /** What is discarded is given back to the payload's storage, which shows where the volume is empty. */
+  allowsDiscards: boolean;
 }
 
 /** A part of the plaintext; without a size it reaches to the end. */
@@ -38,6 +43,8 @@ export interface LayoutOptions {
   window?: Window | undefined;
   /** Lets segments through that are no ciphertext at all. */
   allowNullCipher?: boolean | undefined;
+  /** Lets discards through, as the flag allow-discards in a LUKS2 header does. */
+  allowDiscards?: boolean | undefined;
 }
 
 /** Whoever can change a header can have new data written in the clear by it. */
@@ -71,7 +78,12 @@ export function layoutVolume(header: LuksHeader, payload: Device, options: Layou
     });
     startBytes += sizeBytes;
   }
-  return { segments, ...checkWindow(options.window ?? { offsetBytes: 0 }, segments, startBytes) };
+  const allowsDiscards = options.allowDiscards || header.config.flags.includes(ALLOW_DISCARDS_FLAG);
+  return {
+    segments,
+    ...checkWindow(options.window ?? { offsetBytes: 0 }, segments, startBytes),
+    allowsDiscards,
+  };
 }
 
 function sizeOnPayload(segment: Segment, payload: Device): number {

@@ -28,6 +28,15 @@ interface Owned {
   volumeKey: Secret;
 }
 
+/** A part of a range, within one segment. */
+interface SegmentPart {
+  /** In the segment. */
+  startBytes: number;
+  /** Bytes of the range that lie before it. */
+  doneBytes: number;
+  count: number;
+}
+
 export class Volume {
   readonly handle: VolumeHandle;
   readonly sizeBytes: number;
@@ -129,12 +138,22 @@ export class Volume {
   allocate(offsetBytes: number, lengthBytes: number): void {
     this.#checkRange(offsetBytes, lengthBytes);
     if (this.#device.isBlockDevice) return;
-    for (const { layout } of this.#segments) {
-      const start = Math.max(this.#toLayout(offsetBytes), layout.startBytes);
-      const end = Math.min(this.#toLayout(offsetBytes) + lengthBytes, layout.startBytes + layout.sizeBytes);
-      if (start < end)
-        this.#device.fallocate(0, layout.deviceOffsetBytes + start - layout.startBytes, end - start);
-    }
+    this.#eachPart(offsetBytes, lengthBytes, ({ layout }, { startBytes, count }) =>
+      this.#device.fallocate(0, layout.deviceOffsetBytes + startBytes, count),
+    );
+  }
+
+  /**
+   * Gives the range back to the payload's storage, where the volume allows discards (EOPNOTSUPP where not). Whole
+   * sectors read as noise afterwards; a part of a sector reads as zeros.
+   */
+  discard(offsetBytes: number, lengthBytes: number): void {
+    this.#requireWritable();
+    if (!this.handle.layout.allowsDiscards) throw systemError('EOPNOTSUPP', 'fallocate');
+    this.#checkRange(offsetBytes, lengthBytes);
+    this.#eachPart(offsetBytes, lengthBytes, (segment, { startBytes, count }) =>
+      segment.discard(startBytes, count),
+    );
   }
 
   /** Forgets the key. The owner also syncs the payload first and closes it; a sync error is thrown after that. */
@@ -156,10 +175,14 @@ export class Volume {
   }
 
   #writeInPlace(buffer: Uint8Array, offsetBytes: number): void {
-    if (this.isReadOnly) throw systemError('EROFS', 'write');
+    this.#requireWritable();
     this.#eachSegment(buffer, offsetBytes, buffer.length, (segment, part, start) =>
       segment.writeInPlace(part, start),
     );
+  }
+
+  #requireWritable(): void {
+    if (this.isReadOnly) throw systemError('EROFS', 'write');
   }
 
   /** A volume offset in the layout's count: the volume may be a window into it. */
@@ -173,13 +196,24 @@ export class Volume {
     lengthBytes: number,
     work: (segment: CryptSegment, part: Uint8Array, startBytes: number) => void,
   ): void {
-    let done = 0;
+    this.#eachPart(offsetBytes, lengthBytes, (segment, { startBytes, doneBytes, count }) =>
+      work(segment, buffer.subarray(doneBytes, doneBytes + count), startBytes),
+    );
+  }
+
+  /** The parts of a range that lie in one segment each, in order. */
+  #eachPart(
+    offsetBytes: number,
+    lengthBytes: number,
+    work: (segment: CryptSegment, part: SegmentPart) => void,
+  ): void {
+    let doneBytes = 0;
     for (const segment of this.#segments) {
-      const intoSegment = this.#toLayout(offsetBytes) + done - segment.layout.startBytes;
-      const count = Math.min(lengthBytes - done, segment.layout.sizeBytes - intoSegment);
+      const startBytes = this.#toLayout(offsetBytes) + doneBytes - segment.layout.startBytes;
+      const count = Math.min(lengthBytes - doneBytes, segment.layout.sizeBytes - startBytes);
       if (count <= 0) continue;
-      work(segment, buffer.subarray(done, done + count), intoSegment);
-      done += count;
+      work(segment, { startBytes, doneBytes, count });
+      doneBytes += count;
     }
   }
 

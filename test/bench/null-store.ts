@@ -47,6 +47,10 @@ export class NullStore implements BlockStore {
     this.#device.fallocate(FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE, offsetBytes, lengthBytes);
   }
 
+  discard(offsetBytes: number, lengthBytes: number): void {
+    this.#device.discard(offsetBytes, lengthBytes);
+  }
+
   /** The descriptor is the mount's; no worker closes it. */
   close(): void {}
 }

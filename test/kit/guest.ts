@@ -27,6 +27,8 @@ export interface GuestOptions {
   tools?: readonly string[];
   /** More arguments for QEMU, such as -qmp for a test that plugs a disk while the script runs. */
   qemuArgs?: readonly string[];
+  /** Where the script's words go while it runs, for a test that acts on them; a temporary file by default. */
+  outputFile?: string;
   timeoutMs?: number;
 }
 
@@ -84,7 +86,7 @@ function parseOutput(raw: string): { output: string; exitStatus: number } | null
 export async function bootGuest(t: Test, options: GuestOptions): Promise<GuestResult> {
   const dir = makeTempDir(t);
   const initramfs = path.join(dir, 'initramfs');
-  const outputFile = path.join(dir, 'output');
+  const outputFile = options.outputFile ?? path.join(dir, 'output');
   const logFile = path.join(dir, 'kernel-log');
   await writeInitramfs(initramfs, options);
   const bootArgs = ['-kernel', requireGuestKernel().image, '-initrd', initramfs];

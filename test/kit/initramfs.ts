@@ -1,6 +1,6 @@
 /**
  * The initramfs of a guest: busybox, an init that runs one script, and the kernel modules for virtio disks,
- * device-mapper and every cipher and hash the kernel's generic code has. The kernel itself asks modprobe for
+ * ext4, device-mapper and every cipher and hash the kernel's generic code has. The kernel itself asks modprobe for
  * a cipher when it is first named, by the aliases of modules.alias. Knows nothing of QEMU.
  */
 import fs from 'node:fs';
@@ -10,7 +10,7 @@ import { findModules, type GuestKernel } from './guest-kernel.js';
 import { run, TOOL_PATH } from './run.js';
 
 /** Loaded by init, in this order. */
-const LOADED_MODULES = ['virtio_pci', 'virtio_blk', 'dm_mod', 'dm_crypt'];
+const LOADED_MODULES = ['virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ext4', 'dm_mod', 'dm_crypt'];
 const MODULE_DIRS = /^kernel\/(crypto|lib\/crypto)\//;
 /** What busybox modprobe reads. */
 const MODULE_INDEXES = ['modules.dep', 'modules.alias', 'modules.softdep', 'modules.builtin'];

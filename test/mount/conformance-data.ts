@@ -271,6 +271,29 @@ const CONTROL_ROWS: readonly Row[] = [
     },
   },
   {
+    name: 'fallocate: punching a hole, where the store lets it',
+    mount: { allowsDiscards: true },
+    observe: ({ path, backing }) => {
+      const before = fs.readFileSync(path);
+      const blocks = fs.statSync(backing).blocks;
+      const results = withFile(path, O_RDWR, (fd) => [
+        outcome(() => fallocateSync(fd, FALLOC_PUNCH | FALLOC_KEEP, MIB + 100, 2 * MIB)),
+        outcome(() => fallocateSync(fd, FALLOC_PUNCH | FALLOC_KEEP, SIZE - 1, 2)),
+        lseek(fd, MIB, SEEK_DATA),
+        lseek(fd, MIB, SEEK_HOLE),
+      ]);
+      const saved = blocks - fs.statSync(backing).blocks;
+      before.fill(0, MIB + 100, 3 * MIB + 100);
+      const isRight = fs.readFileSync(path).equals(before) && isSame(path, backing);
+      return [results, isRight, saved >= (2 * MIB) / 512 - 8, fs.statSync(path).size];
+    },
+    expected: [[undefined, 'ENOSPC', MIB, SIZE], true, true, SIZE],
+    fuseNative: {
+      why: 'it has no fallocate',
+      expected: [['ENOTSUP', 'ENOTSUP', MIB, SIZE], false, false, SIZE],
+    },
+  },
+  {
     name: 'fsync and fdatasync reach the store, and their errors come back',
     observe: async (mounted) => {
       const fd = fs.openSync(mounted.path, O_RDWR);

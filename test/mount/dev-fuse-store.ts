@@ -22,6 +22,8 @@ export interface TestStoreHandle {
   sizeBytes: number;
   isReadOnly: boolean;
   faults: SharedArrayBuffer;
+  /** Holes may be punched. */
+  allowsDiscards?: boolean;
   /** Every worker fails to open it. */
   isBroken?: boolean;
 }
@@ -73,6 +75,11 @@ export class TestStore implements BlockStore {
 
   zeroRange(offsetBytes: number, lengthBytes: number): void {
     this.write(Buffer.alloc(lengthBytes), offsetBytes);
+  }
+
+  discard(offsetBytes: number, lengthBytes: number): void {
+    if (!this.handle.allowsDiscards) throw systemError('EOPNOTSUPP', 'fallocate');
+    this.#device?.discard(offsetBytes, lengthBytes);
   }
 
   close(): void {}

@@ -19,6 +19,7 @@ export type MountpointKind = 'directory' | 'file';
 export interface StoreRequest extends Partial<HostRequest['session']> {
   sizeBytes?: number;
   isReadOnly?: boolean;
+  allowsDiscards?: boolean;
 }
 
 const HOST = fileURLToPath(new URL('./session-host.js', import.meta.url));
@@ -53,7 +54,7 @@ export class MountedStore {
     kind: MountpointKind,
     request: StoreRequest = {},
   ): Promise<MountedStore> {
-    const { sizeBytes = 4 * 1024 * 1024, isReadOnly = false, ...session } = request;
+    const { sizeBytes = 4 * 1024 * 1024, isReadOnly = false, allowsDiscards = false, ...session } = request;
     const mounted = new MountedStore(driver, kind, makeTempDir(t));
     t.teardown(() => mounted.#end());
     const { backing, mountpoint } = mounted;
@@ -66,6 +67,7 @@ export class MountedStore {
       backing,
       sizeBytes,
       isReadOnly,
+      allowsDiscards,
       session: options,
     });
     mounted.path = path;

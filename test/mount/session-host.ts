@@ -13,6 +13,7 @@ export interface HostRequest {
   backing: string;
   sizeBytes: number;
   isReadOnly: boolean;
+  allowsDiscards: boolean;
   session: Omit<SessionOptions, 'store' | 'storeModule' | 'storeHandle'>;
 }
 
@@ -22,10 +23,10 @@ export type Outcome = { code: string; message: string } | null;
 let session: MountSession | null = null;
 let store: TestStore | null = null;
 
-async function start({ driver, backing, sizeBytes, isReadOnly, session: options }: HostRequest) {
-  const device = Device.open(backing, { isReadOnly });
+async function start({ driver, backing, session: options, ...traits }: HostRequest) {
+  const device = Device.open(backing, traits);
   const faults = new SharedArrayBuffer(64);
-  store = new TestStore({ device: device.handle, sizeBytes, isReadOnly, faults });
+  store = new TestStore({ device: device.handle, ...traits, faults });
   session = await startDriver(driver, { ...options, store, storeModule, storeHandle: store.handle });
   return { mountpoint: session.mountpoint, path: session.filePath };
 }

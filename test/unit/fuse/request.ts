@@ -53,6 +53,10 @@ export class MemoryStore implements BlockStore {
     this.#note(`zeroRange ${offsetBytes} ${lengthBytes}`);
     this.bytes.fill(0, offsetBytes, offsetBytes + lengthBytes);
   }
+
+  discard(offsetBytes: number, lengthBytes: number): void {
+    this.#note(`discard ${offsetBytes} ${lengthBytes}`);
+  }
 }
 
 /** Fields in order: a number is a u32, a bigint a u64, a string its bytes and a NUL. */

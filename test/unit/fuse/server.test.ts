@@ -266,14 +266,20 @@ t.test('FALLOCATE', (t) => {
   t.equal(allocate(1, 1, 2), 0);
   t.equal(allocate(16, 3, 4), 0);
   t.equal(allocate(17, 5, 6), 0);
-  t.same(h.store.calls, [`allocate 0 ${STORE_BYTES}`, 'allocate 1 2', 'zeroRange 3 4', 'zeroRange 5 6']);
-  for (const mode of [2, 3, 8, 32, 64, 18]) t.equal(allocate(mode, 0, 1), errno.EOPNOTSUPP, `mode ${mode}`);
-  for (const mode of [0, 1, 16, 17])
+  t.equal(allocate(3, 7, 8), 0);
+  const [whole, ...others] = h.store.calls;
+  t.equal(whole, `allocate 0 ${STORE_BYTES}`);
+  t.same(others, ['allocate 1 2', 'zeroRange 3 4', 'zeroRange 5 6', 'discard 7 8']);
+  for (const mode of [8, 32, 64, 18]) t.equal(allocate(mode, 0, 1), errno.EOPNOTSUPP, `mode ${mode}`);
+  for (const mode of [0, 1, 3, 16, 17])
     t.equal(allocate(mode, STORE_BYTES - 1, 2), errno.ENOSPC, `mode ${mode}`);
   t.equal(allocate(0, 0, 0), errno.EINVAL);
   h.store.isReadOnly = true;
   t.equal(allocate(0, 0, 1), errno.EROFS);
-  t.equal(h.store.calls.length, 4);
+  t.equal(h.store.calls.length, 5);
+  h.store.isReadOnly = false;
+  h.store.failure = systemError('EOPNOTSUPP', 'fallocate');
+  t.equal(allocate(3, 0, 1), errno.EOPNOTSUPP, 'as the store says');
   t.end();
 });
 

@@ -35,11 +35,16 @@ const TWO_SEGMENTS: SegmentLayout[] = [
   },
 ];
 const PLAINTEXT_BYTES = 8 * 512 + 5 * 4096;
+const WHOLE: VolumeLayout = {
+  segments: TWO_SEGMENTS,
+  windowOffsetBytes: 0,
+  sizeBytes: PLAINTEXT_BYTES,
+  allowsDiscards: false,
+};
 
 function openOn(file: string, layout: Partial<VolumeLayout> = {}, isReadOnly = false): Volume {
   const device = Device.open(file, { isReadOnly });
-  const whole = { segments: TWO_SEGMENTS, windowOffsetBytes: 0, sizeBytes: PLAINTEXT_BYTES };
-  return Volume.create(device, { ...whole, ...layout }, Secret.takeFrom(Buffer.from(KEY)));
+  return Volume.create(device, { ...WHOLE, ...layout }, Secret.takeFrom(Buffer.from(KEY)));
 }
 
 function newPayload(t: { testdir(): string }): string {
@@ -114,11 +119,53 @@ t.test('a window is a part of the plaintext with an end of its own', async (t) =
   window.close();
 });
 
+t.test('a discard gives whole sectors back and makes zeros of parts, across segments', async (t) => {
+  const file = newPayload(t);
+  const volume = openOn(file, { allowsDiscards: true });
+  const bytes = randomBytes(PLAINTEXT_BYTES);
+  volume.write(bytes, 0);
+  const [start, end] = [6 * 512 + 100, 8 * 512 + 4096 + 200]; // into sector 6 of the one, 1 of the other segment
+  volume.discard(start, end - start);
+  const seen = Buffer.alloc(PLAINTEXT_BYTES);
+  volume.read(seen, 0);
+  t.ok(seen.subarray(0, start).equals(bytes.subarray(0, start)), 'what is before stays');
+  t.ok(seen.subarray(end).equals(bytes.subarray(end)), 'and what is behind');
+  for (const [from, to] of [
+    [start, 7 * 512],
+    [8 * 512 + 4096, end],
+  ] as const) {
+    t.ok(
+      seen.subarray(from, to).every((byte) => byte === 0),
+      `the part ${from} to ${to} of a sector is zeros`,
+    );
+  }
+  const disk = fs.readFileSync(file);
+  const isHole = (at: number, length: number) => disk.subarray(at, at + length).every((byte) => byte === 0);
+  t.ok(isHole(512 + 7 * 512, 512) && isHole(16384, 4096), 'the whole sectors have no ciphertext any more');
+  volume.discard(1, 10);
+  t.ok(
+    fs
+      .readFileSync(file)
+      .subarray(512, 1024)
+      .some((byte) => byte !== 0),
+    'a range within one is no hole',
+  );
+  t.throws(() => volume.discard(PLAINTEXT_BYTES - 1, 2), { code: 'ENOSPC' });
+  volume.close();
+});
+
+t.test('a discard is refused where it was not allowed', async (t) => {
+  const volume = openOn(newPayload(t));
+  t.throws(() => volume.discard(0, 4096), { code: 'EOPNOTSUPP' });
+  volume.close();
+});
+
 t.test('read-only refuses to write; a payload that shrank gives EIO, not short data', async (t) => {
   const file = newPayload(t);
   const readOnly = openOn(file, {}, true);
   t.throws(() => readOnly.write(Buffer.alloc(1), 0), { code: 'EROFS' });
   t.throws(() => readOnly.zeroRange(0, 512), { code: 'EROFS' });
+  t.throws(() => readOnly.discard(0, 512), { code: 'EROFS' });
   readOnly.close();
   const volume = openOn(file);
   fs.truncateSync(file, 20000);
@@ -130,11 +177,7 @@ t.test('a closed volume has wiped its key', async (t) => {
   const key = Secret.takeFrom(Buffer.from(KEY));
   t.ok(key.isLocked, 'kept out of swap and core dumps');
   const device = Device.open(newPayload(t), { isReadOnly: false });
-  const volume = Volume.create(
-    device,
-    { segments: TWO_SEGMENTS, windowOffsetBytes: 0, sizeBytes: PLAINTEXT_BYTES },
-    key,
-  );
+  const volume = Volume.create(device, WHOLE, key);
   const shared = Volume.fromHandle(volume.handle);
   shared.write(Buffer.from('from a borrower'), 5000);
   const seen = Buffer.alloc(15);
