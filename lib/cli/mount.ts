@@ -3,7 +3,6 @@
  */
 import path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { Device } from '../device.js';
 import type { MountInfo } from '../mount/control.js';
 import { startDaemon } from '../mount/daemon.js';
 import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';

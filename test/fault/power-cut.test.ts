@@ -116,6 +116,7 @@ async function record(t: Test, { cache, sectorBytes }: Case, random: Random) {
     segments: [{ ...segment, sizeBytes: SIZE_BYTES, sectorSizeBytes: sectorBytes }],
     windowOffsetBytes: 0,
     sizeBytes: SIZE_BYTES,
+    allowsDiscards: false,
   };
   const device = Device.open(payload, { isReadOnly: false });
   const volume = Volume.create(device, layout, Secret.takeFrom(Buffer.from(key)));

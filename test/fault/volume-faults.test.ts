@@ -69,7 +69,7 @@ function segments({ sectorBytes, encryption }: Format): SegmentLayout[] {
 
 function openOn(file: string, format: Format): Volume {
   const sizeBytes = SECTOR_COUNT * format.sectorBytes;
-  const layout = { segments: segments(format), windowOffsetBytes: 0, sizeBytes };
+  const layout = { segments: segments(format), windowOffsetBytes: 0, sizeBytes, allowsDiscards: false };
   const device = Device.open(file, { isReadOnly: false });
   return Volume.create(device, layout, Secret.takeFrom(Buffer.from(KEY.subarray(0, format.keyBytes))));
 }
