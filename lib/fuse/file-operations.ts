@@ -32,13 +32,13 @@ export function serveOpen({ frame, tree, policy }: Context, node: TreeNode): num
   if ((flags & O_ACCMODE) !== O_RDONLY) tree.requireWritable();
   tree.handles.noteOpener(frame.tid);
   frame.clearBody(fuse_open_out.SIZE);
-  frame.setU32(fuse_open_out.open_flags, policy.openFlags(flags, tree.handles));
+  frame.setU32(fuse_open_out.open_flags, policy.openFlags(flags, tree.handles, frame.isResent));
   return fuse_open_out.SIZE;
 }
 
-/** The last close(2) of an open file. */
-export function serveRelease({ tree }: Context): number {
-  tree.handles.release();
+/** The last close(2) of an open file. Where it may have been counted out before, it stays counted in: see OpenHandles. */
+export function serveRelease({ frame, tree }: Context): number {
+  if (!frame.isResent) tree.handles.release();
   return 0;
 }
 

@@ -9,13 +9,14 @@ const skip = skipUnless({ root: true, fuse: true, tools: ['cryptsetup'] });
 t.test('list and status tell what is mounted and what it has done', { skip }, async (t) => {
   const pair = await makePair(t, { type: 'luks2', pbkdf: 'pbkdf2' });
   const { plaintext } = pair;
-  const mounted = await mountVolume(t, pair);
+  const mounted = await mountVolume(t, pair, { args: ['--no-supervise'] });
   fs.readFileSync(mounted.file);
   const status = JSON.parse((await mustLuksfuse(['status', '--json', mounted.mountpoint])).stdout.toString());
   t.equal(status.mountpoint, mounted.mountpoint);
   t.equal(status.file, mounted.file);
   t.equal(status.cipher, 'aes-xts-plain64');
   t.equal(status.driver, 'dev-fuse');
+  t.equal(status.supervisorPid, null);
   t.equal(status.sizeBytes, plaintext.length);
   t.ok(status.activity.readBytes >= plaintext.length, 'counts what was read');
   t.ok(status.activity.requests > 4);
