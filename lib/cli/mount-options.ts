@@ -28,6 +28,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   ignore_pairing: '--ignore-pairing',
   allow_null_cipher: '--allow-null-cipher',
   force_kdf_limits: '--force-kdf-limits',
+  no_supervise: '--no-supervise',
 };
 
 /** Options of ours with a value. None of them is a passphrase. */

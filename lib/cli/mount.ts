@@ -7,19 +7,22 @@ import type { MountInfo } from '../mount/control.js';
 import { startDaemon } from '../mount/daemon.js';
 import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';
 import { requireFreeMountpoint } from '../mount/mountpoint.js';
-import { labelsOf, type Served, type ServeOptions, serveVolume } from '../mount/serve.js';
+import { type Served, serveVolume } from '../mount/serve.js';
+import { labelsOf, type ServeOptions } from '../mount/serve-options.js';
 import { type UnmountOptions, unmountVolume } from '../mount/unmount.js';
+import { upgradeMount } from '../mount/upgrade.js';
 import { type LocatedVolume, locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
 import { unlockWith } from './credential.js';
 import { addCredentialOptions, type CredentialOptions, wholeNumber } from './credential-options.js';
 import { addHeaderOptions, openHeader } from './header.js';
-import { printResult } from './output.js';
+import { addJsonOption, type JsonOption, printResult } from './output.js';
 import { addPairingOptions, admitPairing, type PairingOptions } from './pairing.js';
 
 interface MountCommandOptions extends CredentialOptions, PairingOptions {
   readOnly?: boolean;
   foreground?: boolean;
+  supervise: boolean;
   name: string;
   offset: number;
   size?: number;
@@ -78,6 +81,7 @@ function serveOptions(
     labels: labelsOf(located),
     ...(options.pidFile !== undefined && { pidFile: path.resolve(options.pidFile) }),
     ...(options.idleUnmount !== undefined && { idleMinutes: options.idleUnmount }),
+    isSupervised: options.supervise,
   };
 }
 
@@ -196,6 +200,7 @@ export function addMountCommands(program: Command): void {
     )
     .option('--pid-file <file>', 'where the process id of the daemon is written', nonEmpty)
     .option('--idle-unmount <minutes>', 'unmount after so long without use', minutes)
+    .option('--no-supervise', 'let the mount end with the process that serves it')
     .option('-o <list>', 'the same as options of mount(8): ro,header=FILE,key_file=FILE')
     .option('-q, --quiet', 'do not print the path')
     .option('--json', 'print one JSON document')
@@ -208,5 +213,11 @@ export function addMountCommands(program: Command): void {
     .option('-l, --lazy', 'detach it now, even while the file is in use')
     .action(async (mountpoint: string, options: UnmountOptions) => {
       await unmountVolume(mountpoint, options);
+    });
+
+  addJsonOption(program.command('upgrade <mountpoint>'))
+    .description('serve the mount by the version that is installed now, without unmounting')
+    .action(async (mountpoint: string, options: JsonOption) => {
+      printResult(options, await upgradeMount(mountpoint), '');
     });
 }

@@ -21,6 +21,10 @@ async function list(options: JsonOption): Promise<void> {
   printResult(options, { mounts }, lines.join('\n'));
 }
 
+function supervision({ supervisorPid }: MountInfo): string {
+  return supervisorPid === null ? 'not supervised' : `supervised by pid ${supervisorPid}`;
+}
+
 function statusText(info: MountInfo, attachments: readonly Attachment[]): string {
   const { activity } = info;
   const rows: [name: string, value: string | number][] = [
@@ -33,7 +37,7 @@ function statusText(info: MountInfo, attachments: readonly Attachment[]): string
       `${info.sizeBytes} bytes (${formatBytes(info.sizeBytes)})${info.isReadOnly ? ', read-only' : ''}`,
     ],
     ['cipher', `${info.cipher}, sectors of ${info.sectorSize}, by ${info.engine}`],
-    ['daemon', `pid ${info.pid}, ${info.driver}, ${activity.workers} workers`],
+    ['daemon', `pid ${info.pid}, ${info.driver}, ${activity.workers} workers, ${supervision(info)}`],
     ['requests', `${activity.requests}, ${activity.queueDepth} now, ${activity.errors} failed`],
     ['read', `${formatBytes(activity.readBytes)} in ${activity.reads} requests`],
     ['written', `${formatBytes(activity.writtenBytes)} in ${activity.writes} requests`],

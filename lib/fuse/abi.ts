@@ -148,14 +148,20 @@ export const INIT_FLAGS: readonly InitFlag[] = [
   // Reads past us to another file: that one holds ciphertext.
   { name: 'FUSE_PASSTHROUGH', bit: 37, use: 'never' },
   { name: 'FUSE_NO_EXPORT_SUPPORT', bit: 38, use: 'never' },
-  // For a server that takes over from a dead one; the connection ends with this process.
-  { name: 'FUSE_HAS_RESEND', bit: 39, use: 'never' },
+  // A server that takes over from a dead one gets what that left unanswered once more (Linux 6.9).
+  { name: 'FUSE_HAS_RESEND', bit: 39, use: 'always' },
   { name: 'FUSE_ALLOW_IDMAP', bit: 40, use: 'never' },
   // Needs io_uring from JS.
   { name: 'FUSE_OVER_IO_URING', bit: 41, use: 'never' },
   // Would abort the mount for a payload that is slow (NFS, a spun-down disk).
   { name: 'FUSE_REQUEST_TIMEOUT', bit: 42, use: 'never' },
 ];
+
+/** enum fuse_notify_code: what a server sends of its own accord, in the place of an error, with `unique` 0. */
+export const FUSE_NOTIFY_RESEND = 7;
+
+/** ioctl(2) of a fresh /dev/fuse: joins the connection of another descriptor. The ABIs of MIPS and PowerPC number apart. */
+export const FUSE_DEV_IOC_CLONE = /^(mips|ppc)/.test(process.arch) ? 0x4004e500 : 0x8004e500;
 
 /** fuse_open_out.open_flags */
 export const FOPEN_DIRECT_IO = 1 << 0;

@@ -32,12 +32,13 @@ export class CachePolicy {
 
   /**
    * fuse_open_out.open_flags for an open(2) with these flags, counted into `handles`. O_DIRECT goes past the page
-   * cache's code, which would take the inode's lock for each write.
+   * cache's code, which would take the inode's lock for each write. A server that died may have kept to itself what it
+   * had learnt from `takeStale`, so that for a request that is resent the cache is dropped.
    */
-  openFlags(openFlags: number, handles: OpenHandles): number {
+  openFlags(openFlags: number, handles: OpenHandles, isResent = false): number {
     const isDirect = handles.open(this.mode === 'none' || (openFlags & constants.O_DIRECT) !== 0);
     if (isDirect) return FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
-    return handles.takeStale() ? 0 : FOPEN_KEEP_CACHE;
+    return handles.takeStale() || isResent ? 0 : FOPEN_KEEP_CACHE;
   }
 
   /** The capabilities to ask for, of those that the kernel offers. */

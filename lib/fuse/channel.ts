@@ -4,6 +4,8 @@
  */
 import fs from 'node:fs';
 import { isSystemError, LuksError } from '../errors.js';
+import { ioctlSync } from '../native/file.js';
+import { FUSE_DEV_IOC_CLONE, FUSE_NOTIFY_RESEND, fuse_out_header } from './abi.js';
 import type { Frame } from './wire.js';
 
 export const FUSE_DEVICE_PATH = '/dev/fuse';
@@ -12,6 +14,16 @@ export const FUSE_DEVICE_PATH = '/dev/fuse';
 const READ_AGAIN = new Set(['EINTR', 'ENOENT', 'EAGAIN']);
 /** ENOENT: the caller was killed and waits no more. ENODEV: unmounted meanwhile, as the next read will say. */
 const NOT_WAITED_FOR = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED']);
+
+/**
+ * Another descriptor on the connection of `fd`. What was read from it and not answered fails with ECONNABORTED when it is
+ * closed, which the death of its only process does too.
+ */
+export function cloneDevice(fd: number): number {
+  const clone = fs.openSync(FUSE_DEVICE_PATH, 'r+');
+  ioctlSync(clone, FUSE_DEV_IOC_CLONE, new Uint32Array([fd]) as unknown as Uint8Array);
+  return clone;
+}
 
 export class Channel {
   readonly #fd: number;
@@ -35,6 +47,14 @@ export class Channel {
         throw error;
       }
     }
+  }
+
+  /** Has the kernel queue again what was read from this descriptor and not answered. */
+  requestResend(): void {
+    const header = new Int32Array(fuse_out_header.SIZE / 4);
+    header[fuse_out_header.len / 4] = fuse_out_header.SIZE;
+    header[fuse_out_header.error / 4] = FUSE_NOTIFY_RESEND;
+    fs.writeSync(this.#fd, header);
   }
 
   /** Sends the answer of `replyBytes` from the frame's `replyOffset`. */

@@ -2,6 +2,7 @@
  * What the workers have done, in memory that the main thread reads at any time. Each worker writes a row of
  * its own, so that no addition needs to be atomic.
  */
+import { type MemoryHandle, viewMemory } from '../native/shared-memory.js';
 
 export interface CounterTotals {
   /** Of every kind. */
@@ -25,18 +26,21 @@ const ROW_FIELDS = 8;
 export class Counters {
   readonly #row: Float64Array;
 
-  static createMemory(workerCount: number): SharedArrayBuffer {
-    return new SharedArrayBuffer(workerCount * ROW_FIELDS * Float64Array.BYTES_PER_ELEMENT);
+  static memoryBytes(workerCount: number): number {
+    return workerCount * ROW_FIELDS * Float64Array.BYTES_PER_ELEMENT;
   }
 
-  constructor(memory: SharedArrayBuffer, workerIndex: number) {
-    const rowBytes = ROW_FIELDS * Float64Array.BYTES_PER_ELEMENT;
-    this.#row = new Float64Array(memory, workerIndex * rowBytes, ROW_FIELDS);
+  static createMemory(workerCount: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(Counters.memoryBytes(workerCount));
+  }
+
+  constructor(memory: MemoryHandle, workerIndex: number) {
+    this.#row = new Float64Array(viewMemory(memory), Counters.memoryBytes(workerIndex), ROW_FIELDS);
   }
 
   /** The sum over all workers, each figure as of about now. */
-  static totals(memory: SharedArrayBuffer): CounterTotals {
-    const fields = new Float64Array(memory);
+  static totals(memory: MemoryHandle): CounterTotals {
+    const fields = new Float64Array(viewMemory(memory));
     const sum = (field: number): number => {
       let total = 0;
       for (let at = field; at < fields.length; at += ROW_FIELDS) total += fields[at]!;

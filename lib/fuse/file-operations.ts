@@ -35,12 +35,13 @@ export function serveOpen({ frame, tree, policy }: Context, node: TreeNode): num
   tree.handles.noteOpener(frame.tid);
   frame.clearBody(fuse_open_out.SIZE);
   frame.setU64(fuse_open_out.fh, tree.syncErrors.open());
-  frame.setU32(fuse_open_out.open_flags, policy.openFlags(flags, tree.handles));
+  frame.setU32(fuse_open_out.open_flags, policy.openFlags(flags, tree.handles, frame.isResent));
   return fuse_open_out.SIZE;
 }
 
-/** The last close(2) of an open file. */
+/** The last close(2) of an open file. Where it may have been counted out before, it stays counted in: see OpenHandles. */
 export function serveRelease({ frame, tree }: Context): number {
+  if (frame.isResent) return 0;
   tree.syncErrors.release(frame.argumentU64(fuse_release_in.fh));
   tree.handles.release();
   return 0;

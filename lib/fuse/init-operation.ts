@@ -32,7 +32,8 @@ function names({ flags, flags2 }: InitFlagWords): string {
     .join(' ');
 }
 
-function serveInit({ frame, policy }: Context): number {
+/** Answers with what `policy` grants. The handshake does so before there is a tree to serve. */
+export function serveInit({ frame, policy }: Pick<Context, 'frame' | 'policy'>): number {
   const major = frame.argumentU32(fuse_init_in.major);
   const minor = frame.argumentU32(fuse_init_in.minor);
   if (major < FUSE_KERNEL_VERSION) return -errno.EPROTO;

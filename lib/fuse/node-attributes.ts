@@ -3,6 +3,7 @@
  * seen by the next. They live as long as the mount, as those of a device node do in devtmpfs.
  * Knows no request.
  */
+import { type MemoryHandle, viewMemory } from '../native/shared-memory.js';
 
 export interface Timestamp {
   seconds: number;
@@ -27,8 +28,8 @@ export class NodeAttributes {
     return nodeCount * FIELD_COUNT * Float64Array.BYTES_PER_ELEMENT;
   }
 
-  constructor(memory: SharedArrayBuffer, nodeIndex: number) {
-    this.#fields = new Float64Array(memory, NodeAttributes.memoryBytes(nodeIndex), FIELD_COUNT);
+  constructor(memory: MemoryHandle, nodeIndex: number) {
+    this.#fields = new Float64Array(viewMemory(memory), NodeAttributes.memoryBytes(nodeIndex), FIELD_COUNT);
   }
 
   get mode(): number {

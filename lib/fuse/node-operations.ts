@@ -93,13 +93,14 @@ export function serveGetattr(context: Context, node: TreeNode): number {
 /**
  * truncate(2) and ftruncate(2): only to the size the file has. The O_TRUNC of an open(2) comes as size 0 without a
  * handle, from the thread whose FUSE_OPEN was just answered; the kernel takes the true size from the answer then
- * (fuse_do_setattr) and drops nothing.
+ * (fuse_do_setattr) and drops nothing. One that is resent may have used the note of that open up already.
  */
 function isSizeAllowed({ frame, tree }: Context, node: TreeNode, valid: number): boolean {
   if (node.isDirectory) return false;
   const sizeBytes = frame.argumentU64(fuse_setattr_in.size);
   if (sizeBytes === tree.store.sizeBytes) return true;
-  return sizeBytes === 0 && (valid & FATTR_FH) === 0 && tree.handles.takeOpener(frame.tid);
+  if (sizeBytes !== 0 || (valid & FATTR_FH) !== 0) return false;
+  return tree.handles.takeOpener(frame.tid) || frame.isResent;
 }
 
 /** chmod(2), chown(2), utimensat(2), truncate(2). The kernel has checked who may (default_permissions). */

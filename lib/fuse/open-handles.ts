@@ -5,7 +5,12 @@
  * (fuse_direct_io) and not again after it, so a buffered read at the same moment could leave the old bytes in the
  * cache for good. The first handle decides, and those that come while it is open follow: O_DIRECT through the
  * cache is coherent (generic_file_direct_write), only slower, and so is buffered I/O past it.
+ *
+ * A server that dies may have counted a request that it has not answered, which the next one gets again. What is
+ * resent is therefore counted in twice rather than out twice: the worst is that the file keeps to one way until it is
+ * unmounted.
  */
+import { type MemoryHandle, viewMemory } from '../native/shared-memory.js';
 
 /** Of the words: handles that are open, counted upwards through the cache and downwards past it; … */
 const HANDLES = 0;
@@ -20,12 +25,14 @@ const OPENER_COUNT = 64;
 export class OpenHandles {
   readonly #words: Int32Array;
 
-  constructor(memory: SharedArrayBuffer) {
-    this.#words = new Int32Array(memory);
+  static readonly memoryBytes = (OPENERS + OPENER_COUNT) * 4;
+
+  constructor(memory: MemoryHandle) {
+    this.#words = new Int32Array(viewMemory(memory));
   }
 
   static createMemory(): SharedArrayBuffer {
-    return new SharedArrayBuffer((OPENERS + OPENER_COUNT) * 4);
+    return new SharedArrayBuffer(OpenHandles.memoryBytes);
   }
 
   /** Counts a handle in. True where it has to go past the cache. */

@@ -4,6 +4,7 @@
  * Knows neither the protocol nor where the bytes come from.
  */
 import { systemError } from '../errors.js';
+import type { MemoryHandle } from '../native/shared-memory.js';
 import { FUSE_ROOT_ID } from './abi.js';
 import { NodeAttributes } from './node-attributes.js';
 import { OpenHandles } from './open-handles.js';
@@ -29,16 +30,20 @@ export interface BlockStore {
   discard(offsetBytes: number, lengthBytes: number): void;
 }
 
+/** What the tree keeps. */
+export interface TreeMemory {
+  /** The nodes' mode, owner and times. */
+  attributeMemory: MemoryHandle;
+  /** How many have the file open, and how. */
+  handleMemory: MemoryHandle;
+  /** Which errors of fsync they know. */
+  syncErrorMemory: MemoryHandle;
+}
+
 /** Structured-cloneable: every thread makes its own PlainFile from it. */
-export interface TreeDescription {
+export interface TreeDescription extends TreeMemory {
   /** The file's name in the root directory; null where the root is the file. */
   fileName: string | null;
-  /** The nodes' mode, owner and times. */
-  attributeMemory: SharedArrayBuffer;
-  /** How many have the file open, and how. */
-  handleMemory: SharedArrayBuffer;
-  /** Which errors of fsync they know. */
-  syncErrorMemory: SharedArrayBuffer;
   /** The one user besides root who may enter; null where whoever the kernel lets through may. */
   onlyUser: number | null;
 }
@@ -59,27 +64,36 @@ export interface TreeNode {
 const ROOT_INDEX = 0;
 const FILE_INDEX = 1;
 
-/** A description with fresh attributes, all times now. */
+export const ATTRIBUTE_BYTES = NodeAttributes.memoryBytes(2);
+
+function createTreeMemory(): TreeMemory {
+  return {
+    attributeMemory: new SharedArrayBuffer(ATTRIBUTE_BYTES),
+    handleMemory: OpenHandles.createMemory(),
+    syncErrorMemory: SyncErrors.createMemory(),
+  };
+}
+
+/** A description with fresh attributes, all times now, in `memory`, which is zeroed. */
 export function describeTree(
   fileName: string | null,
   owner: TreeOwner,
   onlyUser: number | null = null,
+  memory: TreeMemory = createTreeMemory(),
 ): TreeDescription {
-  const attributeMemory = new SharedArrayBuffer(NodeAttributes.memoryBytes(2));
   const now = NodeAttributes.now();
   const searchBits = (owner.mode & 0o444) >> 2;
   for (const [index, mode] of [
     [ROOT_INDEX, (owner.mode & 0o777) | searchBits],
     [FILE_INDEX, owner.mode],
   ] as const) {
-    const attributes = new NodeAttributes(attributeMemory, index);
+    const attributes = new NodeAttributes(memory.attributeMemory, index);
     attributes.mode = mode;
     attributes.uid = owner.uid;
     attributes.gid = owner.gid;
     attributes.atime = attributes.mtime = attributes.ctime = now;
   }
-  const handleMemory = OpenHandles.createMemory();
-  return { fileName, attributeMemory, handleMemory, syncErrorMemory: SyncErrors.createMemory(), onlyUser };
+  return { fileName, ...memory, onlyUser };
 }
 
 export class PlainFile {

@@ -7,6 +7,7 @@
  */
 import { constants } from 'node:os';
 import { errnoOf, systemError } from '../errors.js';
+import { type MemoryHandle, viewMemory } from '../native/shared-memory.js';
 
 /** How many syncs have failed, … */
 const FAILURES = 0;
@@ -22,12 +23,14 @@ const NO_HANDLE = 0;
 export class SyncErrors {
   readonly #words: Int32Array;
 
-  constructor(memory: SharedArrayBuffer) {
-    this.#words = new Int32Array(memory);
+  static readonly memoryBytes = (KNOWN + MAX_HANDLES) * 4;
+
+  constructor(memory: MemoryHandle) {
+    this.#words = new Int32Array(viewMemory(memory));
   }
 
   static createMemory(): SharedArrayBuffer {
-    return new SharedArrayBuffer((KNOWN + MAX_HANDLES) * 4);
+    return new SharedArrayBuffer(SyncErrors.memoryBytes);
   }
 
   /** A handle for somebody who opens the file: fuse_open_out.fh. */

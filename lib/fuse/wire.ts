@@ -76,6 +76,11 @@ export class Frame {
     return this.#header(fuse_in_header.pid);
   }
 
+  /** The kernel sends this once more (FUSE_UNIQUE_RESEND): a server that died may have done it, or a part, or nothing. */
+  get isResent(): boolean {
+    return this.#words[((REQUEST_OFFSET + fuse_in_header.unique) >> 2) + HIGH_WORD]! >>> 31 === 1;
+  }
+
   argumentU32(offset: number): number {
     return this.#words[(ARGUMENTS_OFFSET + offset) >> 2]!;
   }

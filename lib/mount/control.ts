@@ -3,7 +3,9 @@
  *
  * A daemon greets each visitor with what it serves and, when it has closed the payload, says how that went:
  *   {"mount": MountInfo}      {"closed": {"error": {code, message} | null}}
- * A connection that ends without `closed` means that the daemon died.
+ * A connection that ends without `closed` means that the daemon died. Of a supervised mount the supervisor has this end:
+ * the death of a server is not seen here. A visitor may ask for another server, and gets {"mount": …} or {"error": …}:
+ *   {"upgrade": ServerProgram}
  */
 import fs from 'node:fs';
 import net from 'node:net';
@@ -18,7 +20,10 @@ const GREETING_MS = 5000;
 
 /** What a mount is, for people and for `umount`. */
 export interface MountInfo {
+  /** The process that serves. */
   pid: number;
+  /** The process that starts another when that one dies; null where nobody does. */
+  supervisorPid: number | null;
   mountpoint: string;
   /** The path of the plaintext. */
   file: string;
@@ -52,7 +57,26 @@ export function fromErrorRecord(record: ErrorRecord): LuksError {
   return new LuksError(record.code, record.message);
 }
 
-type Message = { mount: MountInfo } | { closed: { error: ErrorRecord | null } };
+/** What a server is started from: the interpreter, and the module that it runs. */
+export interface ServerProgram {
+  node: string;
+  entry: string;
+}
+
+/** What a mount answers to its visitors. */
+export interface ControlHandlers {
+  describe(): Promise<MountInfo>;
+  /** Goes on with a server of this program. */
+  upgrade(program: ServerProgram): Promise<void>;
+}
+
+type Message = { mount: MountInfo } | { closed: { error: ErrorRecord | null } } | { error: ErrorRecord };
+interface VisitorRequest {
+  upgrade: ServerProgram;
+}
+
+/** Two paths; more is not one of ours. */
+const MAX_REQUEST_CHARACTERS = 32 * 1024;
 
 function send(socket: net.Socket, message: Message): void {
   socket.write(`${JSON.stringify(message)}\n`);
@@ -60,19 +84,18 @@ function send(socket: net.Socket, message: Message): void {
 
 /** The daemon's end. */
 export class ControlServer {
-  readonly #server = net.createServer((socket) => this.#greet(socket));
+  readonly #server = net.createServer((socket) => void this.#greet(socket));
   readonly #visitors = new Set<net.Socket>();
   readonly #path: string;
-  readonly #describe: () => MountInfo;
+  readonly #handlers: ControlHandlers;
 
-  private constructor(describe: () => MountInfo) {
-    this.#describe = describe;
-    this.#path = socketPathOf(describe().mountpoint);
+  private constructor(mountpoint: string, handlers: ControlHandlers) {
+    this.#handlers = handlers;
+    this.#path = socketPathOf(mountpoint);
   }
 
-  /** @param describe the mount as it is when a visitor comes */
-  static async listen(describe: () => MountInfo): Promise<ControlServer> {
-    const control = new ControlServer(describe);
+  static async listen(mountpoint: string, handlers: ControlHandlers): Promise<ControlServer> {
+    const control = new ControlServer(mountpoint, handlers);
     // A socket left by a daemon that died on this mountpoint; a living one would hold the mount.
     fs.rmSync(control.#path, { force: true });
     await new Promise<void>((resolve, reject) => {
@@ -91,12 +114,28 @@ export class ControlServer {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  #greet(socket: net.Socket): void {
+  async #greet(socket: net.Socket): Promise<void> {
     this.#visitors.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => this.#visitors.delete(socket));
-    socket.resume();
-    send(socket, { mount: this.#describe() });
+    let request = '';
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      request += text;
+      if (request.includes('\n')) {
+        void this.#answer(socket, request);
+        request = '';
+      } else if (request.length > MAX_REQUEST_CHARACTERS) socket.destroy();
+    });
+    send(socket, { mount: await this.#handlers.describe() });
+  }
+
+  async #answer(socket: net.Socket, request: string): Promise<void> {
+    try {
+      await this.#handlers.upgrade((JSON.parse(request) as VisitorRequest).upgrade);
+      send(socket, { mount: await this.#handlers.describe() });
+    } catch (error) {
+      send(socket, { error: toErrorRecord(error) });
+    }
   }
 }
 
@@ -131,15 +170,24 @@ export class ControlClient {
 
   /** Resolves when the daemon has synced and closed the payload; throws what went wrong with that. */
   async waitUntilClosed(): Promise<void> {
+    const message = await this.#nextMessage('before it closed the payload; check the data');
+    if ('closed' in message && message.closed.error) throw fromErrorRecord(message.closed.error);
+  }
+
+  /** Has the mount served by a process of `program`. Returns what is mounted then; throws why it goes on as it was. */
+  async upgrade(program: ServerProgram): Promise<MountInfo> {
+    this.#socket.write(`${JSON.stringify({ upgrade: program } satisfies VisitorRequest)}\n`);
+    const message = await this.#nextMessage('while it was to be replaced');
+    if ('error' in message) throw fromErrorRecord(message.error);
+    if ('mount' in message) return message.mount;
+    throw new LuksError('DEVICE_IO', `${this.info.mountpoint} was unmounted meanwhile`);
+  }
+
+  async #nextMessage(when: string): Promise<Message> {
     const { done, value } = await this.#lines.next();
-    if (done) {
-      throw new LuksError(
-        'DEVICE_IO',
-        `the daemon ${this.info.pid} died before it closed ${this.info.payload}; check the data`,
-      );
-    }
-    const { closed } = JSON.parse(value) as { closed: { error: ErrorRecord | null } };
-    if (closed.error) throw fromErrorRecord(closed.error);
+    if (!done) return JSON.parse(value) as Message;
+    const pid = this.info.supervisorPid ?? this.info.pid;
+    throw new LuksError('DEVICE_IO', `the daemon ${pid} of ${this.info.payload} died ${when}`);
   }
 
   disconnect(): void {

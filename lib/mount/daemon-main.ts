@@ -1,30 +1,23 @@
 /**
- * What the background process runs: receive the volume, serve it, end when it is unmounted.
+ * What the background process of a mount runs that nobody supervises: receive the volume, serve it, end when it is
+ * unmounted.
  */
 import createDebug from 'debug';
+import { Device } from '../device.js';
 import { makeProcessUndumpable } from '../native/memory.js';
-import { answerFailure, answerReady, receiveOrder } from './daemon.js';
-import { type Served, serveVolume } from './serve.js';
+import { Volume } from '../volume/volume.js';
+import { answerFailure, answerReady } from './daemon.js';
+import { receiveOrder } from './order.js';
+import { serveVolume } from './serve.js';
+import { unmountOnSignals } from './signals.js';
 
 const debug = createDebug('luksfuse:daemon');
 
-/** Signals unmount, as umount does: while the file is in use, the mount stays. */
-function unmountOnSignals(serving: Promise<Served>): void {
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    process.on(signal, async () => {
-      try {
-        await (await serving).unmount();
-      } catch (error) {
-        debug('%s: %s', signal, (error as Error).message);
-      }
-    });
-  }
-}
-
 makeProcessUndumpable();
 try {
-  const { volume, options } = receiveOrder();
-  const serving = serveVolume(volume, options);
+  const { order, volumeKey } = receiveOrder();
+  const volume = Volume.create(Device.adopt(order.device), order.layout, volumeKey);
+  const serving = serveVolume(volume, order.options);
   unmountOnSignals(serving);
   const served = await serving;
   answerReady(served.info);

@@ -11,8 +11,8 @@ const MINUTE_MS = 60_000;
 const LOOKS = 10;
 
 interface Idler {
-  activity(): Activity;
-  unmount(): Promise<void>;
+  describe(): Promise<{ activity: Activity }>;
+  unmount(): Promise<unknown>;
 }
 
 /**
@@ -21,10 +21,10 @@ interface Idler {
  */
 export function unmountWhenIdle(mount: Idler, idleMinutes: number): () => void {
   const idleMs = idleMinutes * MINUTE_MS;
-  let requests = mount.activity().requests;
+  let requests = 0;
   let sinceMs = Date.now();
-  const timer = setInterval(() => {
-    const now = mount.activity().requests;
+  const timer = setInterval(async () => {
+    const now = (await mount.describe()).activity.requests;
     if (now !== requests) {
       requests = now;
       sinceMs = Date.now();

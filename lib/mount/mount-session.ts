@@ -9,16 +9,10 @@ import type { BlockStore } from '../fuse/plain-file.js';
 
 const NAME_MAX_BYTES = 255;
 
-export interface SessionOptions {
+/** What a user chooses of a mount. */
+export interface MountSettings {
   /** An empty directory, or a regular file. */
   mountpoint: string;
-  /** The store as the main thread has it: its size, whether it is read-only, and the last sync. Not closed. */
-  store: BlockStore;
-  /** URL of the module that opens the store in each worker (StoreModule), and what it is given. */
-  storeModule: string;
-  storeHandle: unknown;
-  /** What /proc/mounts shows as the source: the payload's path, say. */
-  source: string;
   /** The file's name where the mountpoint is a directory; default `payload`. */
   fileName?: string;
   /** Permission bits of the file; default 0600. */
@@ -34,10 +28,21 @@ export interface SessionOptions {
   workerCount?: number | undefined;
 }
 
+export interface SessionOptions extends MountSettings {
+  /** The store as the main thread has it: its size, whether it is read-only, and the last sync. Not closed. */
+  store: BlockStore;
+  /** URL of the module that opens the store in each worker (StoreModule), and what it is given. */
+  storeModule: string;
+  storeHandle: unknown;
+  /** What /proc/mounts shows as the source: the payload's path, say. */
+  source: string;
+}
+
+export type FullSettings = Required<MountSettings>;
 export type FullSessionOptions = Required<SessionOptions>;
 
 /** @throws LuksError BAD_ARGUMENT where the file's name cannot be one */
-export function withDefaults(options: SessionOptions): FullSessionOptions {
+export function withDefaults<T extends MountSettings>(options: T): T & FullSettings {
   const full = {
     fileName: 'payload',
     mode: 0o600,

@@ -7,7 +7,8 @@ import { type Unlock, unlockVolume } from '../volume/open.js';
 import { chooseDriver, type Driver } from './driver.js';
 import type { SessionOptions } from './mount-session.js';
 import { requireFreeMountpoint } from './mountpoint.js';
-import { labelsOf, type Served, serveVolume } from './serve.js';
+import { type Served, serveVolume } from './serve.js';
+import { labelsOf } from './serve-options.js';
 
 type ChosenSessionOptions = Partial<
   Pick<

@@ -8,8 +8,15 @@ import fs from 'node:fs';
 const IDLE = 0;
 /** 1 once somebody was told that none is left; who is told sets it back. */
 const IS_REPORTED = 1;
+/** Whether workers take requests. */
+const GATE = 2;
 /** Of each worker, its kernel thread. */
-const FIRST_THREAD = 2;
+const FIRST_THREAD = 3;
+
+/** Values of GATE. Workers wait before it is open, and leave after their request when it is shut again. */
+const NOT_YET = 0;
+const OPEN = 1;
+const SHUT = 2;
 
 export class PoolGauge {
   readonly memory: SharedArrayBuffer;
@@ -31,6 +38,25 @@ export class PoolGauge {
   enter(index: number): void {
     // Reads "PID/task/TID" (proc_pid(5)); node has no gettid.
     this.#words[FIRST_THREAD + index] = Number(fs.readlinkSync('/proc/thread-self').split('/')[2]);
+  }
+
+  /** Lets the workers take requests. */
+  openGate(): void {
+    Atomics.store(this.#words, GATE, OPEN);
+    Atomics.notify(this.#words, GATE);
+  }
+
+  /** Lets none take another request, but one that comes to a worker which waits for it already. */
+  shutGate(): void {
+    Atomics.store(this.#words, GATE, SHUT);
+  }
+
+  waitForGate(): void {
+    Atomics.wait(this.#words, GATE, NOT_YET);
+  }
+
+  get isShut(): boolean {
+    return Atomics.load(this.#words, GATE) === SHUT;
   }
 
   /** A worker goes to wait for a request. */

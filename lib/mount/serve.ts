@@ -1,44 +1,14 @@
 /**
- * Serves an unlocked volume on a mountpoint until it is unmounted: the session that speaks FUSE, and the control
- * socket. The same for a daemon, for --foreground and for the library.
+ * Serves an unlocked volume on a mountpoint until it is unmounted: the session that speaks FUSE, and what is around it.
+ * The same for a daemon that nobody supervises, for --foreground and for the library.
  */
-import fs from 'node:fs';
-import path from 'node:path';
-import { Device } from '../device.js';
-import type { LocatedVolume } from '../volume/locate.js';
+import { LuksError } from '../errors.js';
 import type { Volume } from '../volume/volume.js';
-import { ControlServer, type MountInfo } from './control.js';
-import { type Driver, startDriver } from './driver.js';
-import { unmountWhenIdle } from './idle.js';
+import { attend } from './attend.js';
+import type { MountInfo } from './control.js';
+import { startDriver } from './driver.js';
 import type { MountSession, SessionOptions } from './mount-session.js';
-import { notifyReady } from './notify.js';
-
-/** What a mount tells of its volume, beyond what the volume knows itself. */
-export interface VolumeLabels {
-  payload: string;
-  header: string;
-  uuid: string;
-}
-
-/** The daemon runs in another directory than the command: paths are made absolute. */
-export function labelsOf({ payload, device, header }: LocatedVolume): VolumeLabels {
-  return {
-    payload: path.resolve(payload.path),
-    header: device instanceof Device ? path.resolve(device.path) : device.path,
-    uuid: header.uuid,
-  };
-}
-
-/** Plain data: it crosses to the daemon. */
-export interface ServeOptions {
-  driver: Driver;
-  session: Omit<SessionOptions, 'store' | 'storeModule' | 'storeHandle' | 'source'>;
-  labels: VolumeLabels;
-  /** Written when the mount answers, removed at its end. */
-  pidFile?: string;
-  /** Unmount after so long without a request. */
-  idleMinutes?: number;
-}
+import type { ServeOptions } from './serve-options.js';
 
 export interface Served {
   info: MountInfo;
@@ -48,10 +18,16 @@ export interface Served {
   unmount(options?: { lazy?: boolean }): Promise<void>;
 }
 
-function describeMount(volume: Volume, session: MountSession, { driver, labels }: ServeOptions): MountInfo {
+/** The mount as this process serves it. */
+export function describeMount(
+  volume: Volume,
+  session: MountSession,
+  { driver, labels }: ServeOptions,
+): MountInfo {
   const { sizeBytes, isReadOnly, sectorSize, engine, handle } = volume;
   return {
     pid: process.pid,
+    supervisorPid: null,
     mountpoint: session.mountpoint,
     file: session.filePath,
     ...labels,
@@ -62,18 +38,25 @@ function describeMount(volume: Volume, session: MountSession, { driver, labels }
   };
 }
 
+/** What the driver is to mount. */
+export function sessionOptions(volume: Volume, options: ServeOptions): SessionOptions {
+  return {
+    ...options.session,
+    source: options.labels.payload,
+    store: volume,
+    storeModule: new URL('./volume-store.js', import.meta.url).href,
+    storeHandle: volume.handle,
+  };
+}
+
 /** Returns when the mount answers. Takes the volume over: it is closed when the mount is gone, or could not be. */
 export async function serveVolume(volume: Volume, options: ServeOptions): Promise<Served> {
   let session: MountSession | null = null;
   try {
-    session = await startDriver(options.driver, {
-      ...options.session,
-      source: options.labels.payload,
-      store: volume,
-      storeModule: new URL('./volume-store.js', import.meta.url).href,
-      storeHandle: volume.handle,
-    });
-    return await attend(volume, session, options);
+    session = await startDriver(options.driver, sessionOptions(volume, options));
+    const ended = closeVolumeAfter(volume, session);
+    const serving = session;
+    return await attendSession(session, ended, () => describeMount(volume, serving, options), options);
   } catch (error) {
     await session?.unmount({ lazy: true });
     await session?.closed;
@@ -82,19 +65,24 @@ export async function serveVolume(volume: Volume, options: ServeOptions): Promis
   }
 }
 
-/** What a mount has around it as long as it lives. */
-async function attend(volume: Volume, session: MountSession, options: ServeOptions): Promise<Served> {
-  const { pidFile, idleMinutes } = options;
-  const describe = () => describeMount(volume, session, options);
-  if (pidFile) fs.writeFileSync(pidFile, `${process.pid}\n`);
-  const control = await ControlServer.listen(describe);
-  const stopWatch = idleMinutes ? unmountWhenIdle(session, idleMinutes) : () => {};
-  await notifyReady(`${options.labels.payload} on ${session.mountpoint}`);
-  const closed = session.closed.then((end) => {
-    stopWatch();
-    if (pidFile) fs.rmSync(pidFile, { force: true });
-    return finish(volume, control, end.error);
-  });
+/** For a session that this process serves with nobody behind it. `ended` is that of `closeVolumeAfter`. */
+export async function attendSession(
+  session: MountSession,
+  ended: Promise<Error | undefined>,
+  describe: () => MountInfo,
+  options: ServeOptions,
+): Promise<Served> {
+  const attended = {
+    mountpoint: session.mountpoint,
+    ended,
+    describe: async () => describe(),
+    unmount: () => session.unmount(),
+    upgrade: async () => {
+      const why = options.driver === 'dev-fuse' ? 'nobody supervises it' : 'fuse-native cannot hand it over';
+      throw new LuksError('UNSUPPORTED', `${session.mountpoint} must be unmounted to be upgraded: ${why}`);
+    },
+  };
+  const { closed } = await attend(attended, options);
   const unmount: Served['unmount'] = async (how) => {
     await session.unmount(how);
     if (!how?.lazy) await closed;
@@ -102,18 +90,13 @@ async function attend(volume: Volume, session: MountSession, options: ServeOptio
   return { info: describe(), closed, unmount };
 }
 
-/** Closes the volume, tells whoever waits for it how that went, and throws the first error. */
-async function finish(
-  volume: Volume,
-  control: ControlServer,
-  sessionError: Error | undefined,
-): Promise<void> {
-  let error: unknown = sessionError;
+/** Closes the volume when the mount is gone; returns the first error of it all. */
+export async function closeVolumeAfter(volume: Volume, session: MountSession): Promise<Error | undefined> {
+  const { error } = await session.closed;
   try {
     volume.close();
   } catch (closeError) {
-    error ??= closeError;
+    return error ?? (closeError as Error);
   }
-  await control.close(error);
-  if (error) throw error;
+  return error;
 }

@@ -1,55 +1,45 @@
 /**
- * One mount from its first to its last breath: mount, handshake, workers, teardown. The main thread serves no
- * request; it stays free for signals and commands.
- * Joins a store with the FUSE server and knows the inside of neither.
+ * One mount being served: workers and their end. The main thread serves no request; it stays free for signals and
+ * commands. Joins a store with the FUSE server and knows the inside of neither.
  */
-import fs from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
-import createDebug from 'debug';
-import { LuksError } from '../errors.js';
-import { CachePolicy } from '../fuse/cache-policy.js';
-import { Channel } from '../fuse/channel.js';
-import { abortConnection, connectionNumber, setReadAhead } from '../fuse/connection.js';
+import type { LuksError } from '../errors.js';
+import { Channel, cloneDevice } from '../fuse/channel.js';
 import { Counters } from '../fuse/counters.js';
-import { mountFuse, unmountFuse } from '../fuse/mount-helper.js';
-import { type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
-import { describeTree, PlainFile, type TreeDescription } from '../fuse/plain-file.js';
-import { Server } from '../fuse/server.js';
-import { Frame } from '../fuse/wire.js';
+import { describeTree, type TreeDescription } from '../fuse/plain-file.js';
+import { FuseMount } from './fuse-mount.js';
 import {
   type Activity,
   type FullSessionOptions,
   type MountSession,
+  type MountSettings,
   type SessionEnd,
   type SessionOptions,
   withDefaults,
 } from './mount-session.js';
+import { allocateSessionMemory, type SessionMemory } from './session-memory.js';
 import { WorkerPool } from './worker-pool.js';
 
-const debug = createDebug('luksfuse:mount');
-
-/** FUSE_INIT fits in this with much to spare; the kernel wants FUSE_MIN_READ_BUFFER at least. */
-const HANDSHAKE_DATA_BYTES = 64 * 1024;
 /** Two saturate a payload in the page cache. */
 const MAX_DEFAULT_WORKERS = 4;
 /** As many requests a slow payload may be given at once; each worker takes some MiB. */
 const MAX_GROWN_WORKERS = 32;
 
-/** Reads FUSE_INIT, which mount(2) has queued, and answers it. */
-function shakeHands(fd: number, tree: PlainFile, policy: CachePolicy, counters: Counters): void {
-  const frame = new Frame(new Uint8Array(Frame.memoryBytes(HANDSHAKE_DATA_BYTES)));
-  const channel = new Channel(fd);
-  const requestBytes = channel.receive(frame);
-  if (requestBytes === null) throw new LuksError('DEVICE_IO', 'the mount vanished before its first request');
-  const server = new Server({ frame, tree, policy, counters });
-  channel.send(frame, server.serve(requestBytes));
-  if (counters.errors > 0) {
-    throw new LuksError(
-      'UNSUPPORTED',
-      'the kernel speaks an older FUSE protocol than 7.31; it needs Linux 5.4',
-    );
-  }
+/** What one process has of a mount that outlives it. */
+export interface Adoption {
+  mount: FuseMount;
+  memory: SessionMemory;
+}
+
+/** The one user who is let in besides root; null where whoever the kernel lets through is. */
+function onlyUserOf({ allowRoot, allowOther }: FullSessionOptions): number | null {
+  return allowRoot && !allowOther ? (process.getuid?.() ?? 0) : null;
+}
+
+/** Fresh attributes and counters for a mount, in `memory`. */
+export function initializeMemory(given: MountSettings, isDirectory: boolean, memory: SessionMemory): void {
+  const options = withDefaults(given);
+  describeTree(isDirectory ? options.fileName : null, options, null, memory);
 }
 
 export class Session implements MountSession {
@@ -57,43 +47,43 @@ export class Session implements MountSession {
   readonly filePath: string;
   readonly closed: Promise<SessionEnd>;
   readonly #options: FullSessionOptions;
-  readonly #fd: number;
-  readonly #tree: TreeDescription;
-  readonly #counterMemory: SharedArrayBuffer;
+  readonly #mount: FuseMount;
+  readonly #memory: SessionMemory;
   readonly #pool: WorkerPool;
+  /** Of a mount that outlives this process: what its failure is told to, instead of taking the mount away. */
+  readonly #onFailure: ((failure: Error) => void) | null;
   #resolveClosed!: (end: SessionEnd) => void;
-  #connection: number | null = null;
   #failure: Error | null = null;
   #abandoning: Promise<void> | null = null;
+  #isDraining = false;
   #isFinished = false;
 
   private constructor(
     options: FullSessionOptions,
-    mountpoint: Mountpoint,
-    fd: number,
-    tree: TreeDescription,
+    { mount, memory }: Adoption,
+    onFailure: ((failure: Error) => void) | null,
   ) {
     this.#options = options;
-    this.#fd = fd;
-    this.#tree = tree;
+    this.#mount = mount;
+    this.#memory = memory;
+    this.#onFailure = onFailure;
     const minimum = options.workerCount ?? Math.min(availableParallelism(), MAX_DEFAULT_WORKERS);
     const maximum = options.workerCount ?? MAX_GROWN_WORKERS;
-    this.#counterMemory = Counters.createMemory(maximum);
     this.#pool = new WorkerPool(
       {
-        fuseFd: fd,
+        fuseFd: onFailure && !mount.hasResend ? cloneDevice(mount.fd) : mount.fd,
         storeModule: options.storeModule,
         storeHandle: options.storeHandle,
-        tree,
+        tree: this.#tree(),
         cacheMode: options.cache,
-        counterMemory: this.#counterMemory,
+        counterMemory: memory.counterMemory,
       },
       { minimum, maximum },
       (failure) => void this.#abandon(failure),
       () => this.#finish(),
     );
-    this.mountpoint = mountpoint.path;
-    this.filePath = mountpoint.isDirectory ? join(mountpoint.path, options.fileName) : mountpoint.path;
+    this.mountpoint = mount.mountpoint.path;
+    this.filePath = mount.filePath;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -102,13 +92,14 @@ export class Session implements MountSession {
   /** See `startSession`. */
   static async start(given: SessionOptions): Promise<Session> {
     const options = withDefaults(given);
-    const mountpoint = requireMountpoint(options.mountpoint);
-    const onlyUser = options.allowRoot && !options.allowOther ? (process.getuid?.() ?? 0) : null;
-    const tree = describeTree(mountpoint.isDirectory ? options.fileName : null, options, onlyUser);
-    const fd = await mountFuse(mountpoint, { ...options, isReadOnly: options.store.isReadOnly });
-    const session = new Session(options, mountpoint, fd, tree);
+    const mount = await FuseMount.make({ ...options, isReadOnly: options.store.isReadOnly });
+    const memory = allocateSessionMemory();
+    initializeMemory(options, mount.mountpoint.isDirectory, memory);
+    const session = new Session(options, { mount, memory }, null);
     try {
-      await session.#serve();
+      await session.#pool.start();
+      session.#pool.open();
+      await mount.tune();
     } catch (error) {
       await session.#abandon(error as Error);
       if (session.#pool.workerCount === 0) session.#finish();
@@ -118,46 +109,67 @@ export class Session implements MountSession {
     return session;
   }
 
+  /**
+   * Takes over a mount that another process made and somebody served before. Returns when all is ready for `serve`.
+   * @param onFailure told when a worker has failed: this process cannot serve on then, and another has to
+   */
+  static async adopt(
+    given: SessionOptions,
+    adoption: Adoption,
+    onFailure: (failure: Error) => void,
+  ): Promise<Session> {
+    const session = new Session(withDefaults(given), adoption, onFailure);
+    await session.#pool.start();
+    return session;
+  }
+
+  /** After `adopt`, and when the server before is dead: nothing of it may be under way any more. */
+  serve(): void {
+    if (this.#mount.hasResend) new Channel(this.#mount.fd).requestResend();
+    this.#pool.open();
+  }
+
+  /** Answers what was taken and takes no more, so that this process can be replaced. */
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    await this.#pool.drain();
+  }
+
   activity(): Activity {
     const { workerCount, busyCount } = this.#pool;
-    return { workers: workerCount, queueDepth: busyCount, ...Counters.totals(this.#counterMemory) };
+    return { workers: workerCount, queueDepth: busyCount, ...Counters.totals(this.#memory.counterMemory) };
   }
 
   async unmount({ lazy = false }: { lazy?: boolean } = {}): Promise<void> {
-    await unmountFuse(this.mountpoint, lazy ? 'lazy' : 'normal');
+    await this.#mount.unmount({ lazy });
     if (lazy) return;
     const { error } = await this.closed;
     if (error) throw error;
   }
 
-  async #serve(): Promise<void> {
-    const file = new PlainFile(this.#options.store, this.#tree);
-    const policy = new CachePolicy(this.#options.cache);
-    shakeHands(this.#fd, file, policy, new Counters(this.#counterMemory, 0));
-    await this.#pool.start();
-    this.#connection = await connectionNumber(this.mountpoint);
-    await setReadAhead(this.#connection);
+  #tree(): TreeDescription {
+    const { isDirectory } = this.#mount.mountpoint;
+    const fileName = isDirectory ? this.#options.fileName : null;
+    return { ...this.#memory, fileName, onlyUser: onlyUserOf(this.#options) };
   }
 
-  /** Takes the mount away from under its users, so that no request waits for a server that is gone. */
   #abandon(failure: Error): Promise<void> {
+    // A connection that somebody has aborted cannot be served by another process either.
+    const isAborted = (failure as Partial<LuksError>).code === 'DEVICE_IO';
+    if (this.#onFailure && !isAborted) {
+      this.#onFailure(failure);
+      return Promise.resolve();
+    }
     this.#failure ??= failure;
-    this.#abandoning ??= this.#abort().catch((error: Error) =>
-      debug('after %s: %s', failure.message, error.message),
-    );
+    this.#abandoning ??= this.#mount.abort();
     return this.#abandoning;
-  }
-
-  async #abort(): Promise<void> {
-    if (this.#connection !== null) await abortConnection(this.#connection);
-    await unmountFuse(this.mountpoint, 'abort');
   }
 
   /** The last act; every worker has left. */
   #finish(): void {
-    if (this.#isFinished) return;
+    if (this.#isFinished || this.#isDraining) return;
     this.#isFinished = true;
-    fs.closeSync(this.#fd);
+    this.#mount.close();
     try {
       if (!this.#options.store.isReadOnly) this.#options.store.sync();
     } catch (error) {

@@ -18,6 +18,8 @@ const SAMPLE_COUNT = 4;
 const SAMPLE_MS = 1;
 /** Between one look at a pool that computes and the next. */
 const PAUSE_MS = 20;
+/** How long requests that are being served may hold up the end of the service. */
+const DRAIN_MS = 10_000;
 
 /** What every worker gets, whatever its index. */
 export type CommonTask = Omit<WorkerTask, 'workerIndex' | 'gaugeMemory' | 'isExtra'>;
@@ -60,10 +62,21 @@ export class WorkerPool {
     return Math.max(0, this.#workers.size - this.#gauge.idleCount);
   }
 
-  /** Resolves when all of the minimum are about to read their first request. */
+  /** Resolves when all of the minimum are ready to read their first request, which they do once the pool is open. */
   async start(): Promise<void> {
     const indices = Array.from({ length: this.#size.minimum }, (_, index) => index);
     await Promise.all(indices.map((index) => this.#startWorker(index)));
+  }
+
+  open(): void {
+    this.#gauge.openGate();
+  }
+
+  /** Takes no more requests, and resolves when those that were taken are answered, or after `DRAIN_MS`. */
+  async drain(): Promise<void> {
+    this.#isClosing = true;
+    this.#gauge.shutGate();
+    for (const end = Date.now() + DRAIN_MS; this.busyCount > 0 && Date.now() < end; ) await delay(SAMPLE_MS);
   }
 
   #startWorker(workerIndex: number): Promise<void> {

@@ -10,6 +10,7 @@ import { MAX_WRITE_BYTES } from '../fuse/init-operation.js';
 import { type BlockStore, PlainFile, type TreeDescription } from '../fuse/plain-file.js';
 import { Server } from '../fuse/server.js';
 import { Frame } from '../fuse/wire.js';
+import type { MemoryHandle } from '../native/shared-memory.js';
 import { PoolGauge } from './pool-gauge.js';
 
 /** What the module at `WorkerTask.storeModule` exports. */
@@ -32,7 +33,7 @@ export interface WorkerTask {
   storeHandle: unknown;
   tree: TreeDescription;
   cacheMode: CacheMode;
-  counterMemory: SharedArrayBuffer;
+  counterMemory: MemoryHandle;
 }
 
 /** An extra worker that was not needed for so long leaves after its next request; nothing could wake it before. */
@@ -43,6 +44,7 @@ function serveUntilUnmounted(task: WorkerTask, server: Server, frame: Frame): vo
   const gauge = new PoolGauge(task.gaugeMemory);
   gauge.enter(task.workerIndex);
   parentPort?.postMessage('ready');
+  gauge.waitForGate();
   for (;;) {
     gauge.beginWait();
     const requestBytes = channel.receive(frame);
@@ -50,6 +52,7 @@ function serveUntilUnmounted(task: WorkerTask, server: Server, frame: Frame): vo
     if (gauge.endWait()) parentPort?.postMessage('saturated');
     const replyBytes = server.serve(requestBytes);
     if (replyBytes > 0) channel.send(frame, replyBytes);
+    if (gauge.isShut) return;
     if (task.isExtra && gauge.slackMs > MAX_SLACK_MS) return;
   }
 }

@@ -31,9 +31,19 @@ export function findHolders(file: string): number[] {
   return listPids().filter((pid) => pid !== process.pid && listOpenFiles(pid).includes(real));
 }
 
-/** The one process that has `file` open; throws where there is none or more than one. */
+/** The parent of process `pid`, 0 where that is gone. */
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s*(\d+)/m.exec(readProcFile(pid, 'status').toString())?.[1] ?? 0);
+}
+
+/**
+ * The one process that has `file` open and serves it; throws where there is none or more than one. Who only holds it for
+ * another to serve, that other's parent, does not count.
+ */
 export function requireHolder(file: string): number {
-  const holders = findHolders(file);
+  const all = findHolders(file);
+  const supervisors = new Set(all.map(parentOf));
+  const holders = all.filter((pid) => !supervisors.has(pid));
   if (holders.length !== 1) throw new Error(`${file} is open in ${holders.length} processes, not in one`);
   return holders[0]!;
 }

@@ -12,7 +12,8 @@ t.test('list and status tell what is mounted and what it has done', { skip }, as
   const { plaintext } = pair;
   const relative = { header: path.relative('', pair.header!), payload: path.relative('', pair.payload) };
   const mountpoint = fs.mkdtempSync(path.join(path.dirname(pair.payload), 'mountpoint-'));
-  const mounted = await mountVolume(t, { ...pair, ...relative }, { mountpoint });
+  const args = ['--no-supervise'];
+  const mounted = await mountVolume(t, { ...pair, ...relative }, { mountpoint, args });
   fs.readFileSync(mounted.file);
   const status = JSON.parse((await mustLuksfuse(['status', '--json', mounted.mountpoint])).stdout.toString());
   t.equal(status.mountpoint, mounted.mountpoint);
@@ -21,6 +22,7 @@ t.test('list and status tell what is mounted and what it has done', { skip }, as
   t.equal(status.header, pair.header);
   t.equal(status.cipher, 'aes-xts-plain64');
   t.equal(status.driver, 'dev-fuse');
+  t.equal(status.supervisorPid, null);
   t.equal(status.sizeBytes, plaintext.length);
   t.ok(status.activity.readBytes >= plaintext.length, 'counts what was read');
   t.ok(status.activity.requests > 4);

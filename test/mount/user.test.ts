@@ -193,7 +193,7 @@ t.test('a user mounts', { skip }, async (t) => {
   await t.test('the mount of a daemon that was killed is cleared', async (t) => {
     for (const kind of ['directory', 'file'] as const) {
       const mountpoint = makeMountpoint(t, kind);
-      t.equal((await mount(mountpoint)).code, 0);
+      t.equal((await mount(mountpoint, ['--no-supervise'])).code, 0);
       const daemon = requireHolder(pair.payload);
       process.kill(daemon, 'SIGKILL');
       await waitUntil('it is dead', () => !isRunning(daemon));

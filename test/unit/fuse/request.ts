@@ -92,6 +92,8 @@ export class Harness {
   readonly frame = new Frame(new Uint8Array(Frame.memoryBytes(MAX_WRITE)));
   readonly counterMemory = Counters.createMemory(1);
   readonly server: Server;
+  /** Of the requests to come. Its highest bit says that the kernel sends one once more. */
+  unique = 0x4000_0000_1234_5679n;
 
   constructor({ fileName = 'payload', cache = 'auto', onlyUser = null }: HarnessOptions = {}) {
     const tree = describeTree(fileName, { mode: 0o640, uid: 11, gid: 22 }, onlyUser);
@@ -116,9 +118,8 @@ export class Harness {
   /** Sends a request to a node; null where it gets no answer. */
   send(opcode: number, nodeId: bigint, ...fields: Field[]): Reply | null {
     const body = encodeFields(fields);
-    const unique = 0x8000_0000_1234_5679n;
     // fuse_in_header: len opcode unique nodeid uid gid pid total_extlen+padding
-    const header = encodeFields([40 + body.length, opcode, unique, nodeId, 1000, 1000, 4321, 0]);
+    const header = encodeFields([40 + body.length, opcode, this.unique, nodeId, 1000, 1000, 4321, 0]);
     const reply = this.sendRaw(Buffer.concat([header, body]));
     if (!reply) return null;
     if (reply.readUInt32LE(0) !== reply.length) throw new Error('fuse_out_header.len is not the length');

@@ -1,0 +1,33 @@
+/**
+ * What a mount has around it as long as it lives, whoever serves it: the control socket, the pid file, the watch for
+ * idleness, the word to a service manager.
+ */
+import fs from 'node:fs';
+import { type ControlHandlers, ControlServer } from './control.js';
+import { unmountWhenIdle } from './idle.js';
+import { notifyReady } from './notify.js';
+import type { ServeOptions } from './serve-options.js';
+
+export interface Attended extends ControlHandlers {
+  readonly mountpoint: string;
+  /** Resolves when the mount is gone and the payload closed, with what went wrong. */
+  readonly ended: Promise<Error | undefined>;
+  unmount(): Promise<unknown>;
+}
+
+/** Returns when the mount can be found. The promise in it settles when all of this is gone, as `ended` did. */
+export async function attend(mount: Attended, options: ServeOptions): Promise<{ closed: Promise<void> }> {
+  const { pidFile, idleMinutes } = options;
+  if (pidFile) fs.writeFileSync(pidFile, `${process.pid}\n`);
+  const control = await ControlServer.listen(mount.mountpoint, mount);
+  const stopWatch = idleMinutes ? unmountWhenIdle(mount, idleMinutes) : () => {};
+  await notifyReady(`${options.labels.payload} on ${mount.mountpoint}`);
+  const close = async () => {
+    const error = await mount.ended;
+    stopWatch();
+    if (pidFile) fs.rmSync(pidFile, { force: true });
+    await control.close(error);
+    if (error) throw error;
+  };
+  return { closed: close() };
+}

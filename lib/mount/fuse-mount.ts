@@ -1,0 +1,95 @@
+/**
+ * One mount and its connection: made, settled with the kernel, and taken away again. It is there as long as its
+ * descriptor is open and nobody unmounts; who reads the requests from it is not known here.
+ */
+import fs from 'node:fs';
+import { join } from 'node:path';
+import createDebug from 'debug';
+import { CachePolicy } from '../fuse/cache-policy.js';
+import { abortConnection, connectionNumber, setReadAhead } from '../fuse/connection.js';
+import { shakeHands } from '../fuse/handshake.js';
+import { mountFuse, unmountFuse } from '../fuse/mount-helper.js';
+import { type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
+import type { FullSettings } from './mount-session.js';
+
+const debug = createDebug('luksfuse:mount');
+
+interface MountRequest extends FullSettings {
+  /** What /proc/mounts shows. */
+  source: string;
+  isReadOnly: boolean;
+}
+
+/** What another process needs to serve the same mount, beside the descriptor. */
+export interface MountRecord {
+  mountpoint: Mountpoint;
+  filePath: string;
+  /** What a dead server left unanswered can be had again. */
+  hasResend: boolean;
+}
+
+export class FuseMount implements MountRecord {
+  readonly mountpoint: Mountpoint;
+  readonly filePath: string;
+  readonly hasResend: boolean;
+  readonly fd: number;
+  #connection: number | null = null;
+
+  private constructor(record: MountRecord, fd: number) {
+    this.mountpoint = record.mountpoint;
+    this.filePath = record.filePath;
+    this.hasResend = record.hasResend;
+    this.fd = fd;
+  }
+
+  /** Mounts, and answers FUSE_INIT. Where that fails nothing is left. */
+  static async make(request: MountRequest): Promise<FuseMount> {
+    const mountpoint = requireMountpoint(request.mountpoint);
+    const { path, isDirectory } = mountpoint;
+    const filePath = isDirectory ? join(path, request.fileName) : path;
+    const fd = await mountFuse(mountpoint, request);
+    try {
+      const { hasResend } = shakeHands(fd, new CachePolicy(request.cache));
+      return new FuseMount({ mountpoint, filePath, hasResend }, fd);
+    } catch (error) {
+      await unmountFuse(path, 'abort').catch((later: Error) => debug('%s', later.message));
+      fs.closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** The mount that another process made, and whose descriptor this one has inherited. */
+  static adopt(record: MountRecord, fd: number): FuseMount {
+    return new FuseMount(record, fd);
+  }
+
+  get record(): MountRecord {
+    const { mountpoint, filePath, hasResend } = this;
+    return { mountpoint, filePath, hasResend };
+  }
+
+  /** Sets what can be set only once somebody answers. */
+  async tune(): Promise<void> {
+    this.#connection = await connectionNumber(this.mountpoint.path);
+    await setReadAhead(this.#connection);
+  }
+
+  /** BUSY while a file is open; `lazy` takes the name away at once. */
+  unmount({ lazy = false }: { lazy?: boolean } = {}): Promise<void> {
+    return unmountFuse(this.mountpoint.path, lazy ? 'lazy' : 'normal');
+  }
+
+  /** Takes the mount away from under its users, so that no request waits for a server that is gone. Never throws. */
+  async abort(): Promise<void> {
+    try {
+      if (this.#connection !== null) await abortConnection(this.#connection);
+      await unmountFuse(this.mountpoint.path, 'abort');
+    } catch (error) {
+      debug('aborting: %s', (error as Error).message);
+    }
+  }
+
+  close(): void {
+    fs.closeSync(this.fd);
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * What one process tells the next about the volume that it shall serve: everything but the key as data, the key's bytes
+ * after it, from locked memory into locked memory, and files as open descriptors under agreed numbers, so that nothing
+ * is opened twice.
+ */
+import fs from 'node:fs';
+import type { Duplex } from 'node:stream';
+import { deserialize, serialize } from 'node:v8';
+import { Secret } from '../crypto/secret.js';
+import type { DeviceHandle } from '../device.js';
+import { LuksError, systemError } from '../errors.js';
+import type { VolumeLayout } from '../volume/layout.js';
+import type { MountRecord } from './fuse-mount.js';
+import type { ServeOptions } from './serve-options.js';
+
+/** Descriptor numbers in the process that receives. */
+export const LINE_FD = 3;
+export const PAYLOAD_FD = 4;
+/** Held open for the claim on it alone (lockImage); /dev/null where the header is no file. */
+export const HEADER_FD = 5;
+/** Of a server that takes a mount over: the connection, and the memory of the session. */
+export const FUSE_FD = 6;
+export const MEMORY_FD = 7;
+
+/** Changes with this file, with what a server and its supervisor say to each other, and with the session's memory. */
+const VERSION = 1;
+const LENGTH_BYTES = 4;
+/** The order is some segments and paths; more than this is not one of ours. */
+const MAX_ORDER_BYTES = 1024 * 1024;
+
+export interface Order {
+  device: DeviceHandle;
+  layout: VolumeLayout;
+  options: ServeOptions;
+  keySizeBytes: number;
+  /** The mount to take over; null where it is still to be made. */
+  mount: MountRecord | null;
+}
+
+/** Returns when all of it is on its way. */
+export async function sendOrder(line: Duplex, order: Order, volumeKey: Secret): Promise<void> {
+  const bytes = serialize({ version: VERSION, ...order });
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeUInt32LE(bytes.length);
+  line.write(length);
+  line.write(bytes);
+  await new Promise<void>((resolve, reject) => {
+    line.once('error', reject);
+    line.write(volumeKey.bytes, () => {
+      line.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function readExactly(fd: number, buffer: Uint8Array): void {
+  for (let done = 0; done < buffer.length; ) {
+    const count = fs.readSync(fd, buffer, done, buffer.length - done, null);
+    if (count === 0) throw systemError('EPIPE', 'read');
+    done += count;
+  }
+}
+
+/** Takes what `sendOrder` sent. The caller owns the key. Throws UNSUPPORTED where another version of this sent it. */
+export function receiveOrder(): { order: Order; volumeKey: Secret } {
+  const length = Buffer.alloc(LENGTH_BYTES);
+  readExactly(LINE_FD, length);
+  const bytes = Buffer.alloc(Math.min(length.readUInt32LE(), MAX_ORDER_BYTES));
+  readExactly(LINE_FD, bytes);
+  const { version, ...order } = deserialize(bytes) as Order & { version: number };
+  if (version !== VERSION) {
+    throw new LuksError(
+      'UNSUPPORTED',
+      'this version cannot go on with a mount of the version that made it; unmount, and mount again',
+    );
+  }
+  const volumeKey = Secret.allocate(order.keySizeBytes);
+  readExactly(LINE_FD, volumeKey.bytes);
+  return { order, volumeKey };
+}

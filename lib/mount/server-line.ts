@@ -1,0 +1,46 @@
+/**
+ * What a supervisor and its server say to each other after the order: one JSON document a line.
+ *
+ * The server is `ready`, waits for `serve`, and ends by `closed`; a death without that word was none of its doing.
+ */
+import type net from 'node:net';
+import readline from 'node:readline';
+import type { ErrorRecord, MountInfo } from './control.js';
+
+export type ToServer = 'serve' | 'describe' | 'drain';
+
+export type FromServer =
+  | { ready: MountInfo }
+  | { mount: MountInfo }
+  | { drained: true }
+  /** The mount is gone, the payload synced and closed, or not. */
+  | { closed: { error: ErrorRecord | null } }
+  /** It could not start. */
+  | { error: ErrorRecord };
+
+export class ServerLine<Incoming, Outgoing> {
+  readonly #stream: net.Socket;
+
+  /**
+   * @param onMessage called with each message
+   * @param onEnd the other one is gone
+   */
+  constructor(stream: net.Socket, onMessage: (message: Incoming) => void, onEnd: () => void) {
+    this.#stream = stream;
+    // Whoever writes to one that is gone learns that by its end.
+    stream.on('error', () => {});
+    readline
+      .createInterface({ input: stream })
+      .on('line', (line) => onMessage(JSON.parse(line) as Incoming))
+      .on('close', onEnd);
+  }
+
+  send(message: Outgoing): void {
+    if (this.#stream.writable) this.#stream.write(`${JSON.stringify(message)}\n`);
+  }
+
+  /** Ends the line when all is said. */
+  close(): void {
+    this.#stream.destroySoon();
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * One server as its supervisor has it: started, told what to do, waited for.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type net from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Secret } from '../crypto/secret.js';
+import { LuksError } from '../errors.js';
+import { type ErrorRecord, fromErrorRecord, type MountInfo, type ServerProgram } from './control.js';
+import { LINE_FD, type Order, sendOrder } from './order.js';
+import { type FromServer, ServerLine, type ToServer } from './server-line.js';
+
+/** The server of the version that this module is part of. */
+export const OWN_PROGRAM: ServerProgram = {
+  node: process.execPath,
+  entry: fileURLToPath(new URL('./server-main.js', import.meta.url)),
+};
+
+/** A machine that is busy may take long; one that hangs must not hold up the mount for ever. */
+const START_MS = 30_000;
+/** A server answers at once: its main thread does nothing else. */
+const ANSWER_MS = 2000;
+/** Longer than a server gives the requests that it serves. */
+const DRAIN_MS = 12_000;
+
+/** Descriptors for the server, in the order of their numbers there, from PAYLOAD_FD on. */
+export type ServerDescriptors = [payload: number, header: number, fuse: number, memory: number];
+
+export class ServerProcess {
+  readonly pid: number;
+  /** Resolves when the process is dead, so that nothing of it is under way any more, with how it ended. */
+  readonly exited: Promise<string>;
+  /** What it last told of itself. */
+  info!: MountInfo;
+  /** How serving ended; null while it has not, or where the process died of something else. */
+  end: { error: Error | undefined } | null = null;
+  /** When it began to serve, or null. */
+  servingSinceMs: number | null = null;
+  readonly #child: ChildProcess;
+  readonly #line: ServerLine<FromServer, ToServer>;
+  readonly #stream: net.Socket;
+  readonly #waiting = new Map<string, () => void>();
+  #failure: LuksError | null = null;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.pid = child.pid!;
+    // Not `exit`: by `close` all that it said has been heard as well.
+    this.exited = once(child, 'close').then(([code, signal]) => `${signal ?? `status ${code}`}`);
+    this.#stream = child.stdio[LINE_FD] as net.Socket;
+    this.#line = new ServerLine(
+      this.#stream,
+      (message) => this.#hear(message),
+      () => {},
+    );
+  }
+
+  /** Returns when the server is ready to serve. Throws its reason where it is not, and nothing of it is left then. */
+  static async start(
+    program: ServerProgram,
+    descriptors: ServerDescriptors,
+    order: Order,
+    volumeKey: Secret,
+  ): Promise<ServerProcess> {
+    const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
+    const child = spawn(program.node, [program.entry], {
+      cwd: '/',
+      stdio: ['ignore', 'ignore', stderr, 'pipe', ...descriptors],
+    });
+    await once(child, 'spawn').catch((cause: Error) => {
+      throw new LuksError('DEVICE_IO', `cannot run ${program.node}: ${cause.message}`, { cause });
+    });
+    const server = new ServerProcess(child);
+    const ready = server.#hears('ready', START_MS);
+    await sendOrder(server.#stream, order, volumeKey).catch(() => {});
+    if (await ready) return server;
+    server.kill();
+    const how = await server.exited;
+    throw server.#failure ?? new LuksError('DEVICE_IO', `the server ended before it was ready (${how})`);
+  }
+
+  /** Lets it take requests: the server before it is dead. */
+  serve(): void {
+    this.servingSinceMs = Date.now();
+    this.#line.send('serve');
+  }
+
+  /** What it serves; as it last told where it does not answer. */
+  async describe(): Promise<MountInfo> {
+    this.#line.send('describe');
+    await this.#hears('mount', ANSWER_MS);
+    return this.info;
+  }
+
+  /** Has it answer what it took and take no more; it is to be killed after that. */
+  async drain(): Promise<void> {
+    this.#line.send('drain');
+    await this.#hears('drained', DRAIN_MS);
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  /** True once the server has said `word`; false where it died before, or had no more time. */
+  async #hears(word: string, timeoutMs: number): Promise<boolean> {
+    const timeout = new AbortController();
+    const said = new Promise<boolean>((resolve) => {
+      const before = this.#waiting.get(word);
+      this.#waiting.set(word, () => {
+        before?.();
+        resolve(true);
+      });
+    });
+    const tooLate = delay(timeoutMs, false, { signal: timeout.signal }).catch(() => false);
+    const isSaid = await Promise.race([said, tooLate, this.exited.then(() => false)]);
+    timeout.abort();
+    return isSaid;
+  }
+
+  #hear(message: FromServer): void {
+    if ('ready' in message) this.info = message.ready;
+    if ('mount' in message) this.info = message.mount;
+    if ('error' in message) this.#failure = fromErrorRecord(message.error);
+    if ('closed' in message) this.end = { error: toError(message.closed.error) };
+    const [word] = Object.keys(message) as [string];
+    this.#waiting.get(word)?.();
+    this.#waiting.delete(word);
+  }
+}
+
+function toError(record: ErrorRecord | null): Error | undefined {
+  return record ? fromErrorRecord(record) : undefined;
+}

@@ -1,0 +1,29 @@
+/**
+ * What the background process of a supervised mount runs: receive the order, mount, see that somebody serves.
+ */
+import createDebug from 'debug';
+import { makeProcessUndumpable } from '../native/memory.js';
+import { attend } from './attend.js';
+import { answerFailure, answerReady } from './daemon.js';
+import { receiveOrder } from './order.js';
+import { unmountOnSignals } from './signals.js';
+import { Supervisor } from './supervisor.js';
+
+const debug = createDebug('luksfuse:supervisor');
+
+makeProcessUndumpable();
+try {
+  const { order, volumeKey } = receiveOrder();
+  const starting = Supervisor.start(order, volumeKey);
+  unmountOnSignals(starting);
+  const supervisor = await starting;
+  const { closed } = await attend(supervisor, order.options);
+  answerReady(await supervisor.describe());
+  await closed.catch((error: Error) => {
+    debug('closed with an error: %s', error.message);
+    process.exitCode = 4;
+  });
+} catch (error) {
+  answerFailure(error);
+  process.exitCode = 4;
+}

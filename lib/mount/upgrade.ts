@@ -1,0 +1,25 @@
+/**
+ * Replaces the server of a mount by one of the program that is installed now, without unmounting.
+ */
+import { LuksError } from '../errors.js';
+import { ControlClient, type MountInfo } from './control.js';
+import { canonicalMountpoint, isMounted } from './mount-table.js';
+import { OWN_PROGRAM } from './server-process.js';
+
+/**
+ * Returns what is mounted once the new server serves; no request fails meanwhile.
+ * @throws LuksError BAD_ARGUMENT where nothing of ours is mounted, UNSUPPORTED where it has to be unmounted for this;
+ *   where the new server does not start, the old one goes on
+ */
+export async function upgradeMount(path: string): Promise<MountInfo> {
+  const mountpoint = canonicalMountpoint(path);
+  if (!isMounted(mountpoint))
+    throw new LuksError('BAD_ARGUMENT', `nothing is mounted on ${path} by luksfuse`);
+  const daemon = await ControlClient.connect(mountpoint);
+  if (!daemon) throw new LuksError('DEVICE_IO', `no daemon answers for ${path}`);
+  try {
+    return await daemon.upgrade(OWN_PROGRAM);
+  } finally {
+    daemon.disconnect();
+  }
+}
