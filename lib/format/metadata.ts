@@ -8,6 +8,7 @@ import {
   isObject,
   isText,
   isTextArray,
+  isUint64,
   type JsonObject,
   member,
   numberedMembers,
@@ -38,9 +39,15 @@ function bytes(object: JsonObject, key: string): Buffer {
   return Buffer.from(text(object, key), 'base64');
 }
 
+/** 0 where there is none, or something else: the checks let that pass only in objects of a type that nobody uses. */
+function uint64(object: JsonObject, key: string): bigint {
+  const value = member(object, key);
+  return isUint64(value) ? BigInt(value) : 0n;
+}
+
 /** A uint64 string as bytes of a size or an offset. */
 function size(object: JsonObject, key: string, what: string): number {
-  return safeNumber(BigInt(text(object, key) || '0'), what);
+  return safeNumber(uint64(object, key), what);
 }
 
 function texts(object: JsonObject, key: string): string[] {
@@ -107,7 +114,7 @@ function decodeSegment(id: number, segment: JsonObject): Segment {
     offsetBytes: size(segment, 'offset', `offset of segment ${id}`),
     sizeBytes:
       text(segment, 'size') === 'dynamic' ? 'dynamic' : size(segment, 'size', `size of segment ${id}`),
-    ivTweak: BigInt(text(segment, 'iv_tweak') || '0'),
+    ivTweak: uint64(segment, 'iv_tweak'),
     encryption: isText(encryption) ? encryption : null,
     sectorSizeBytes: Number(member(segment, 'sector_size') ?? 512),
     flags: texts(segment, 'flags'),

@@ -128,6 +128,13 @@ t.test('a payload that was cut off', { skip }, async (t) => {
     'EIO',
   );
   t.equal(fs.statSync(pair.payload).size, MiB + 1000, 'and the payload was not changed by that');
+  const page = randomBytes(PAGE);
+  t.equal(
+    codeOf(() => store(mount.file, page, 400 * PAGE)),
+    null,
+    'whole sectors make it longer again',
+  );
+  t.ok(readPage(mount.file, 400).equals(page));
   fs.writeFileSync(pair.payload, whole);
   t.ok(fs.readFileSync(mount.file).equals(pair.plaintext), 'once it is whole again, all is right');
   await mount.umount();

@@ -22,7 +22,14 @@ import { findMispairing } from '../../lib/keyslot/pairing.js';
 import { formatVolume } from '../../lib/volume/create.js';
 import { layoutVolume } from '../../lib/volume/layout.js';
 import { fuzz, mutated } from '../kit/fuzz.js';
-import { fixChecksum, hdrSizeOf, type LooseJson, putJsonText, readJson } from '../kit/luks2-image.js';
+import {
+  fixChecksum,
+  hdrSizeOf,
+  type LooseJson,
+  putJsonText,
+  readJson,
+  withJson,
+} from '../kit/luks2-image.js';
 import { makeTempDir } from '../kit/temp.js';
 
 const PASSPHRASE = Buffer.from('x');
@@ -177,6 +184,17 @@ function withText(image: Buffer, text: Buffer): Buffer {
   for (const offsetBytes of [0, hdrSizeOf(image)]) putJsonText(changed, fitting, offsetBytes);
   return changed;
 }
+
+/** What broke once. */
+const FOUND: readonly ((json: LooseJson) => void)[] = [
+  ({ segments }) => Object.assign(segments[0], { type: 'of nobody', iv_tweak: 'AAAA' }),
+];
+
+t.test('LUKS2: what broke once', async (t) => {
+  const files = await makeHeader(t, 2);
+  for (const edit of FOUND)
+    await t.rejects(readAll(withJson(files.image, edit), files), { name: 'LuksError' });
+});
 
 t.test('LUKS2: structured changes of the JSON', async (t) => {
   const files = await makeHeader(t, 2);

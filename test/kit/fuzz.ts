@@ -33,6 +33,10 @@ async function largestAllocation(work: () => unknown): Promise<number> {
   return largest;
 }
 
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message).slice(0, 1500) : String(error);
+}
+
 export interface Outcomes {
   cases: number;
   /** How many of them ended with a LuksError. */
@@ -70,7 +74,8 @@ export async function fuzz<T>(
     markInterruptAsFailure: false,
   });
   const what = `${outcomes.cases} cases, ${outcomes.refused} refused; FUZZ_SEED=${seed} repeats them`;
-  if (run.failed) t.fail(`${what}: ${fc.defaultReportMessage(run)}`);
+  if (run.failed)
+    t.fail(`${what}: ${describe(run.errorInstance)}; ${fc.stringify(run.counterexample).slice(0, 300)}`);
   else t.pass(what);
   return outcomes;
 }
