@@ -27,12 +27,25 @@ export class ServerLine<Incoming, Outgoing> {
    */
   constructor(stream: net.Socket, onMessage: (message: Incoming) => void, onEnd: () => void) {
     this.#stream = stream;
-    // Whoever writes to one that is gone learns that by its end.
-    stream.on('error', () => {});
+    // One that is killed with something unread resets the line. Its end is all there is to learn of that.
+    const ignore = () => {};
+    stream.on('error', ignore).on('close', onEnd);
     readline
       .createInterface({ input: stream })
-      .on('line', (line) => onMessage(JSON.parse(line) as Incoming))
-      .on('close', onEnd);
+      .on('error', ignore)
+      .on('line', (line) => this.#hear(line, onMessage));
+  }
+
+  #hear(line: string, onMessage: (message: Incoming) => void): void {
+    let message: Incoming;
+    try {
+      message = JSON.parse(line) as Incoming;
+    } catch {
+      // Not one of ours, or one that has lost its mind: nothing more is heard from it.
+      this.#stream.destroy();
+      return;
+    }
+    onMessage(message);
   }
 
   send(message: Outgoing): void {

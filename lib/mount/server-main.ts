@@ -42,7 +42,9 @@ async function serve(volume: Volume, { options, mount: record }: Order): Promise
       void session.drain().then(() => line.send({ drained: true }));
     },
   };
+  let isClosed = false;
   const serveAlone = () => {
+    if (isClosed) return;
     if (!isServing) return die(new Error('the supervisor has gone'));
     attendSession(session, ended, describe, options).catch((error: Error) =>
       debug('alone: %s', error.message),
@@ -56,7 +58,7 @@ async function serve(volume: Volume, { options, mount: record }: Order): Promise
   unmountOnSignals(Promise.resolve(session));
   line.send({ ready: describe() });
   const error = await ended;
-  isServing = false;
+  isClosed = true;
   line.send({ closed: { error: error ? toErrorRecord(error) : null } });
   line.close();
 }

@@ -6,10 +6,23 @@ import { makeProcessUndumpable } from '../native/memory.js';
 import { attend } from './attend.js';
 import { answerFailure, answerReady } from './daemon.js';
 import { receiveOrder } from './order.js';
+import type { ServeOptions } from './serve-options.js';
 import { unmountOnSignals } from './signals.js';
 import { Supervisor } from './supervisor.js';
 
 const debug = createDebug('luksfuse:supervisor');
+
+async function attendOrUnmount(
+  supervisor: Supervisor,
+  options: ServeOptions,
+): Promise<{ closed: Promise<void> }> {
+  try {
+    return await attend(supervisor, options);
+  } catch (error) {
+    await supervisor.unmount({ lazy: true });
+    throw error;
+  }
+}
 
 makeProcessUndumpable();
 try {
@@ -17,7 +30,7 @@ try {
   const starting = Supervisor.start(order, volumeKey);
   unmountOnSignals(starting);
   const supervisor = await starting;
-  const { closed } = await attend(supervisor, order.options);
+  const { closed } = await attendOrUnmount(supervisor, order.options);
   answerReady(await supervisor.describe());
   await closed.catch((error: Error) => {
     debug('closed with an error: %s', error.message);

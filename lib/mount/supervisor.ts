@@ -68,11 +68,11 @@ export class Supervisor implements Attended {
     const supervisor = new Supervisor(order, volumeKey, mount, memoryFd);
     try {
       supervisor.#promote(await supervisor.#startServer(OWN_PROGRAM));
+      await mount.tune();
     } catch (error) {
       await mount.abort();
       throw error;
     }
-    await mount.tune();
     return supervisor;
   }
 
@@ -80,8 +80,8 @@ export class Supervisor implements Attended {
     return { ...(await this.#server.describe()), supervisorPid: process.pid };
   }
 
-  async unmount(): Promise<void> {
-    await this.#mount.unmount();
+  async unmount(how: { lazy?: boolean } = {}): Promise<void> {
+    await this.#mount.unmount(how);
     const error = await this.ended;
     if (error) throw error;
   }

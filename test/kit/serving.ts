@@ -1,0 +1,22 @@
+/**
+ * Which processes keep a mount, and the end of the one that serves it.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { MountInfo } from '../../lib/mount/control.js';
+import { mustLuksfuse } from './luksfuse.js';
+
+export async function statusOf(mountpoint: string): Promise<MountInfo> {
+  return JSON.parse((await mustLuksfuse(['status', '--json', mountpoint])).stdout.toString()) as MountInfo;
+}
+
+/** Kills the server and returns when another one serves, with that one's pid. */
+export async function killServer(mountpoint: string): Promise<number> {
+  const { pid } = await statusOf(mountpoint);
+  process.kill(pid, 'SIGKILL');
+  for (let tries = 0; tries < 200; tries++) {
+    const now = await statusOf(mountpoint);
+    if (now.pid !== pid) return now.pid;
+    await delay(20);
+  }
+  throw new Error(`nobody took over from ${pid}`);
+}
