@@ -48,12 +48,15 @@ export async function startHotplugGuest(t: Test, options: GuestOptions): Promise
     qemuArgs: [...PORT_ARGS, ...qmpArgs, ...(options.qemuArgs ?? [])],
   });
   let failure: Error | null = null;
-  ended.catch((error: Error) => {
-    failure = error;
-  });
+  const onEnd = ({ output }: GuestResult) => new Error(`the guest has ended, and said: ${output}`);
+  void ended
+    .then(onEnd, (error: Error) => error)
+    .then((end) => {
+      failure = end;
+    });
   const until = (what: string, condition: () => boolean) =>
     waitUntil(what, () => failure !== null || condition(), STEP_MS).then(() => {
-      if (failure) throw failure;
+      if (failure && !condition()) throw failure;
     });
   await until('QEMU has a monitor', () => fs.existsSync(qmp));
   const said = () => (fs.existsSync(outputFile) ? fs.readFileSync(outputFile, 'utf8') : '');

@@ -20,6 +20,9 @@ export const SCRIPT_PATH = '/script';
 /** The last line of a guest that came to its end starts with this, then the exit status of the script. */
 export const EXIT_MARK = 'guest-exit-status:';
 
+/** Where a script mounts a file system that is to be the root from then on, and to say EXIT_MARK itself. */
+export const NEXT_ROOT = '/next-root';
+
 /**
  * The script's output goes to the second serial port, raw, as the kernel speaks on the first. A port that is
  * closed has sent all it had. QEMU runs with -no-reboot, so reboot is the quick way out.
@@ -34,7 +37,9 @@ mkdir -p /tmp /run
 ${LOADED_MODULES.map((name) => `modprobe ${name}`).join('\n')}
 stty -F /dev/ttyS1 raw
 sh ${SCRIPT_PATH} </dev/null >/dev/ttyS1 2>&1
-echo "${EXIT_MARK} $?" >/dev/ttyS1
+status=$?
+[ -e ${NEXT_ROOT}/sbin/init ] && exec switch_root ${NEXT_ROOT} /sbin/init
+echo "${EXIT_MARK} $status" >/dev/ttyS1
 sync
 reboot -f
 `;

@@ -43,7 +43,9 @@ export async function startQmpPeer(
         client.write(`${JSON.stringify('event' in reply || id === undefined ? reply : { ...reply, id })}\n`);
     };
     send(greeting);
-    readline.createInterface({ input: client }).on('line', (line) => {
+    const lines = readline.createInterface({ input: client });
+    lines.on('error', () => {});
+    lines.on('line', (line) => {
       const request = JSON.parse(line) as QmpRequest;
       if (request.execute === 'qmp_capabilities') {
         send({ return: {} }, request.id);
