@@ -14,6 +14,7 @@ import { addInspectCommands } from './inspect.js';
 import { addKeyslotCommands } from './keyslots.js';
 import { addMountCommands } from './mount.js';
 import { expandCommandLine } from './mount-options.js';
+import { addReencryptCommands } from './reencrypt.js';
 import { addStatusCommands } from './status.js';
 import { Interrupted } from './terminal.js';
 import { addTokenCommands } from './tokens.js';
@@ -46,6 +47,7 @@ function createProgram(): Command {
   addKeyslotCommands(program);
   addUpkeepCommands(program);
   addTokenCommands(program);
+  addReencryptCommands(program);
   addBenchmarkCommand(program);
   addCompletionCommand(program);
   return silence(program);

@@ -1,7 +1,7 @@
 /**
  * Where new key material can go. Pure.
  */
-import { alignUp } from '../bytes.js';
+import { alignDown, alignUp } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import type { AreaPlace, LuksHeader } from './model.js';
 
@@ -38,6 +38,27 @@ export function requireArea(header: LuksHeader, id: number, sizeBytes: number): 
   const taken = [...header.keyslots.values()].flatMap(({ area }) => (area ? [area] : []));
   const place = findGap(taken, sizeBytes, 2 * disk.hdrSizeBytes, header.headerSizeBytes);
   if (place) return place;
+  throw new LuksError(
+    'BAD_ARGUMENT',
+    'the keyslots area of the header has no room left; remove a keyslot first',
+  );
+}
+
+/** The largest gap of a LUKS2 header's keyslots area. Throws BAD_ARGUMENT where there is none. */
+export function requireLargestArea(header: LuksHeader): AreaPlace {
+  const { disk } = header;
+  if (disk.version === 1)
+    throw new LuksError('BAD_ARGUMENT', 'LUKS1 has no free places; convert to LUKS2 first');
+  const taken = [...header.keyslots.values()].flatMap(({ area }) => (area ? [area] : []));
+  const bounds = [...taken, { offsetBytes: header.headerSizeBytes, sizeBytes: 0 }];
+  let startBytes = 2 * disk.hdrSizeBytes;
+  let largest: AreaPlace = { offsetBytes: startBytes, sizeBytes: 0 };
+  for (const { offsetBytes, sizeBytes } of bounds.toSorted((a, b) => a.offsetBytes - b.offsetBytes)) {
+    const gapBytes = alignDown(offsetBytes - startBytes, AREA_ALIGN_BYTES);
+    if (gapBytes > largest.sizeBytes) largest = { offsetBytes: startBytes, sizeBytes: gapBytes };
+    startBytes = Math.max(startBytes, alignUp(offsetBytes + sizeBytes, AREA_ALIGN_BYTES));
+  }
+  if (largest.sizeBytes > 0) return largest;
   throw new LuksError(
     'BAD_ARGUMENT',
     'the keyslots area of the header has no room left; remove a keyslot first',

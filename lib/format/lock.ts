@@ -5,9 +5,12 @@
  */
 import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import createDebug from 'debug';
 import type { Device } from '../device.js';
 import { isSystemError, LuksError } from '../errors.js';
 import { flockSync, LOCK_EX, LOCK_NB } from '../native/file.js';
+
+const debug = createDebug('luksfuse:format');
 
 const LOCK_DIR = '/run/cryptsetup';
 const PATIENCE_MS = 5000;
@@ -24,7 +27,8 @@ function openLockFile(device: Device): number {
   return fs.openSync(`${LOCK_DIR}/L_${major}:${minor}`, 'a+', 0o600);
 }
 
-async function lock(fd: number, path: string): Promise<void> {
+/** Waits a while for the lock. Throws BUSY with `held` for a message. */
+async function lock(fd: number, held: string): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     try {
@@ -33,10 +37,7 @@ async function lock(fd: number, path: string): Promise<void> {
     } catch (error) {
       if (!isSystemError(error) || error.code !== 'EAGAIN') throw error;
       if (Date.now() > deadline) {
-        throw new LuksError(
-          'BUSY',
-          `the header of ${path} is locked by another program; try again when it is done`,
-        );
+        throw new LuksError('BUSY', held);
       }
     }
     await sleep(RETRY_MS);
@@ -47,7 +48,29 @@ async function lock(fd: number, path: string): Promise<void> {
 export async function withHeaderLock<T>(device: Device, use: () => Promise<T>): Promise<T> {
   const fd = openLockFile(device);
   try {
-    await lock(fd, device.path);
+    await lock(fd, `the header of ${device.path} is locked by another program; try again when it is done`);
+    return await use();
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/**
+ * Runs `use` while no other program that keeps to the protocol works on the reencryption of the volume with this UUID
+ * (libcryptsetup's lock of a named resource). Who may not write to the locks' directory has no such lock.
+ */
+export async function withReencryptionLock<T>(uuid: string, use: () => Promise<T>): Promise<T> {
+  let fd: number;
+  try {
+    fs.mkdirSync(LOCK_DIR, { recursive: true, mode: 0o700 });
+    fd = fs.openSync(`${LOCK_DIR}/LN_LUKS2-reencryption-${uuid}`, 'a+', 0o600);
+  } catch (error) {
+    if (!isSystemError(error) || (error.code !== 'EACCES' && error.code !== 'EROFS')) throw error;
+    debug('no lock against another reencryption: %s', error.message);
+    return use();
+  }
+  try {
+    await lock(fd, `another program works on the reencryption of volume ${uuid}; let it finish`);
     return await use();
   } finally {
     fs.closeSync(fd);

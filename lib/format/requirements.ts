@@ -24,7 +24,7 @@ export function requireNoUnknownRequirements(header: LuksHeader, operation: stri
     'UNSUPPORTED',
     isInReencryption(header)
       ? `cannot ${operation}: a reencryption of this volume is unfinished; ` +
-          'finish it with: cryptsetup reencrypt --resume-only'
+          'finish it with: luksfuse reencrypt --resume-only'
       : `cannot ${operation}: the header requires features that are not known here (${requirements.join(', ')}); ` +
           'use the newer tool that set them',
   );

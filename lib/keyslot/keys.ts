@@ -117,7 +117,7 @@ export function killSlot(device: Device, keyslot: number, options: RemovalOption
     if (type === 'reencrypt') {
       throw new LuksError(
         'BAD_ARGUMENT',
-        `keyslot ${keyslot} holds the state of a reencryption; finish that with: cryptsetup reencrypt --resume-only`,
+        `keyslot ${keyslot} holds the state of a reencryption; finish that with: luksfuse reencrypt --resume-only`,
       );
     }
     if (!options.force && findDigestOf(header, keyslot)) requireAnotherKey(header, [keyslot]);

@@ -4,9 +4,7 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { formatBytes } from '../bytes.js';
-import { checkNewHash, hashSizeBytes } from '../crypto/hash.js';
-import { deriveKey, NO_KDF_LIMITS } from '../crypto/kdf.js';
-import { benchmarkPbkdf2, type KdfChoice } from '../crypto/kdf-choice.js';
+import type { KdfChoice } from '../crypto/kdf-choice.js';
 import { Secret } from '../crypto/secret.js';
 import { createSectorCipher } from '../crypto/sector-cipher.js';
 import { Device } from '../device.js';
@@ -19,6 +17,7 @@ import type { LuksHeader } from '../format/model.js';
 import { type NewHeaderParameters, newLuks1, newLuks2 } from '../format/new-header.js';
 import { planMetadata } from '../format/write.js';
 import { lockImage } from '../image-lock.js';
+import { DEFAULT_HASH, MIN_DIGEST_ITERATIONS, makeDigest } from '../keyslot/new-digest.js';
 import { makeKeyslot } from '../keyslot/new-keyslot.js';
 import { withPairing } from '../keyslot/pairing.js';
 import { findContent, isSameFile, openHeaderFile } from './header-file.js';
@@ -54,35 +53,15 @@ export interface FormatOptions {
   allowNullCipher?: boolean;
   /** Replaces whatever is in the header's place already. */
   overwrite?: boolean;
+  /** The last word on the header before it is written: what is more to be in it. */
+  adapt?: (header: LuksHeader, volumeKey: Uint8Array, payload: Device) => Promise<LuksHeader>;
 }
 
 const DEFAULT_ENCRYPTION = 'aes-xts-plain64';
 const DEFAULT_KEY_BYTES = 32;
-const DEFAULT_HASH = 'sha256';
-/** The digest is no defence of the passphrase, only of the key, which needs none: an eighth of a second. */
-const DIGEST_ITER_TIME_MS = 125;
-const MIN_DIGEST_ITERATIONS = 1000;
-const DIGEST_SALT_BYTES = 32;
 /** The size of LUKS1's field; in LUKS2 a digest is as long as its hash. */
 const LUKS1_DIGEST_BYTES = 20;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
-async function makeDigest(
-  volumeKey: Uint8Array,
-  version: 1 | 2,
-  options: FormatOptions,
-): Promise<NewHeaderParameters['digest']> {
-  const { hash = DEFAULT_HASH } = options;
-  checkNewHash(hash);
-  const sizeBytes = version === 1 ? LUKS1_DIGEST_BYTES : hashSizeBytes(hash);
-  const isForced = options.pbkdf?.forceIterations !== undefined;
-  const iterations = isForced
-    ? MIN_DIGEST_ITERATIONS
-    : await benchmarkPbkdf2(hash, sizeBytes, DIGEST_ITER_TIME_MS);
-  const salt = randomBytes(DIGEST_SALT_BYTES);
-  const kdf = { type: 'pbkdf2', hash, iterations, salt } as const;
-  return { hash, iterations, salt, digest: await deriveKey(kdf, volumeKey, sizeBytes, NO_KDF_LIMITS) };
-}
 
 function defaultKeySizeBytes(encryption: string): number {
   return /\bxts\b/.test(encryption) ? 2 * DEFAULT_KEY_BYTES : DEFAULT_KEY_BYTES;
@@ -120,7 +99,11 @@ async function makeEmptyHeader(
     sectorSizeBytes,
     offsetBytes: options.offsetBytes ?? null,
     isDetached,
-    digest: await makeDigest(volumeKey, version, options),
+    digest: await makeDigest(volumeKey, {
+      ...(options.hash !== undefined && { hash: options.hash }),
+      ...(version === 1 && { sizeBytes: LUKS1_DIGEST_BYTES }),
+      ...(options.pbkdf?.forceIterations !== undefined && { iterations: MIN_DIGEST_ITERATIONS }),
+    }),
     hdrSizeBytes: options.metadataSizeBytes ?? null,
     keyslotsSizeBytes: options.keyslotsSizeBytes ?? null,
   };
@@ -243,7 +226,9 @@ export async function formatVolume(
     const empty = await makeEmptyHeader(volumeKey.bytes, payload.sizeBytes, isDetached, options);
     requirePayload(payload, empty);
     const paired = pairing ? withPairing(empty, volumeKey.bytes, payload.sizeBytes) : empty;
-    const { header, material } = await withFirstKeyslot(paired, volumeKey.bytes, passphrase, options);
+    const first = await withFirstKeyslot(paired, volumeKey.bytes, passphrase, options);
+    const { material } = first;
+    const header = (await options.adapt?.(first.header, volumeKey.bytes, payload)) ?? first.header;
     await writeHeader(paths, payload, header, planFormat(header, material));
     return header;
   } finally {

@@ -158,7 +158,7 @@ t.test('requirements are shown, and stop what must know them', { skip }, async (
   const reencrypting = await requiring('online-reencrypt-v2');
   t.throws(() => requireReadablePayload(reencrypting, 'mount'), {
     code: 'UNSUPPORTED',
-    message: /unfinished; finish it with: cryptsetup reencrypt --resume-only/,
+    message: /unfinished; finish it with: luksfuse reencrypt --resume-only/,
   });
   fs.writeFileSync(file, image);
   const plain = await read(file);

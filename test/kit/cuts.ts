@@ -9,12 +9,22 @@ export interface Write {
   bytes: Buffer;
 }
 
-/** Runs `use` and returns all writes to the file at `path` meanwhile. They happen all the same. */
-export async function recordWrites(path: string, use: () => Promise<unknown>): Promise<Write[]> {
-  const writes: Write[] = [];
+/** A write to one of several files. */
+export interface FileWrite extends Write {
+  path: string;
+}
+
+/** Runs `use` and returns all writes to these files meanwhile, in their order. They happen all the same. */
+export async function recordFileWrites(
+  paths: readonly string[],
+  use: () => Promise<unknown>,
+): Promise<FileWrite[]> {
+  const writes: FileWrite[] = [];
   const writeAt = Device.prototype.writeAt;
   Device.prototype.writeAt = function (this: Device, bytes, offsetBytes) {
-    if (this.path === path) writes.push({ offsetBytes, bytes: Buffer.from(bytes) });
+    if (paths.includes(this.path)) {
+      writes.push({ path: this.path, offsetBytes, bytes: Buffer.from(bytes) });
+    }
     writeAt.call(this, bytes, offsetBytes);
   };
   try {
@@ -23,6 +33,11 @@ export async function recordWrites(path: string, use: () => Promise<unknown>): P
     Device.prototype.writeAt = writeAt;
   }
   return writes;
+}
+
+/** As `recordFileWrites`, for one file. */
+export function recordWrites(path: string, use: () => Promise<unknown>): Promise<Write[]> {
+  return recordFileWrites([path], use);
 }
 
 export interface Cut {

@@ -1,0 +1,147 @@
+/**
+ * The run of a reencryption as a command: its devices and locks, progress for people or programs, and an end between two
+ * steps where a signal asks for it.
+ */
+import { formatBytes } from '../bytes.js';
+import { Device } from '../device.js';
+import { LuksError } from '../errors.js';
+import { readHeader } from '../format/header.js';
+import { withReencryptionLock } from '../format/lock.js';
+import { requireReencryption } from '../format/reencryption.js';
+import { requireRoomForHeader } from '../format/requirements.js';
+import { lockImage } from '../image-lock.js';
+import type { Unlock } from '../keyslot/unlock.js';
+import { isSameFile } from '../volume/header-file.js';
+import { runReencryption } from '../volume/reencrypt.js';
+import { openReencryption } from '../volume/reencrypt-open.js';
+import { print } from './output.js';
+import { Progress } from './progress.js';
+import type { ReencryptCommandOptions } from './reencrypt-options.js';
+import { Interrupted } from './terminal.js';
+
+/** Between two lines of --json. */
+const REPORT_MS = 500;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export interface Devices {
+  /** The header's; the payload's own where the header is attached. */
+  device: Device;
+  payload: Device;
+}
+
+/** Opens and claims header and payload for writing, and closes them in the end. */
+export async function withDevices<T>(
+  payloadPath: string,
+  headerPath: string | undefined,
+  use: (devices: Devices) => Promise<T>,
+): Promise<T> {
+  if (headerPath !== undefined && isSameFile(headerPath, payloadPath)) {
+    throw new LuksError('BAD_ARGUMENT', `${headerPath} is the payload itself; leave --header out`);
+  }
+  const payload = Device.open(payloadPath, { isReadOnly: false });
+  let device = payload;
+  try {
+    lockImage(payload, 'writer');
+    if (headerPath !== undefined) {
+      device = Device.open(headerPath, { isReadOnly: false });
+      lockImage(device, 'writer');
+    }
+    const header = readHeader(device);
+    if (device === payload) requireRoomForHeader(header, payloadPath);
+    return await withReencryptionLock(header.uuid, () => use({ device, payload }));
+  } finally {
+    device.close();
+    payload.close();
+  }
+}
+
+/** Tells how far it is: drawn on a terminal, or as lines of JSON. */
+class Reporter {
+  readonly #isJson: boolean;
+  readonly #what: string;
+  readonly #startMs = Date.now();
+  #bar: Progress | null = null;
+  #startBytes = 0;
+  #reportedMs = 0;
+
+  constructor(what: string, isJson: boolean) {
+    this.#what = what;
+    this.#isJson = isJson;
+  }
+
+  update(doneBytes: number, totalBytes: number): void {
+    if (!this.#bar) {
+      this.#bar = new Progress(this.#what, totalBytes);
+      this.#startBytes = doneBytes;
+    }
+    if (!this.#isJson) {
+      if (doneBytes > 0) this.#bar.update(doneBytes);
+      return;
+    }
+    const now = Date.now();
+    if (now - this.#reportedMs < REPORT_MS && doneBytes < totalBytes) return;
+    this.#reportedMs = now;
+    const seconds = Math.max(0.001, (now - this.#startMs) / 1000);
+    const bytesPerSecond = Math.round((doneBytes - this.#startBytes) / seconds);
+    const secondsLeft = bytesPerSecond > 0 ? Math.round((totalBytes - doneBytes) / bytesPerSecond) : null;
+    print(JSON.stringify({ progress: { doneBytes, totalBytes, bytesPerSecond, secondsLeft } }));
+  }
+
+  finish(): void {
+    this.#bar?.finish();
+  }
+}
+
+/** Runs `use` with a function that tells whether a signal asked for the end; a second one of its kind ends at once. */
+async function untilSignal<T>(use: (signal: () => NodeJS.Signals | null) => Promise<T>): Promise<T> {
+  let caught: NodeJS.Signals | null = null;
+  const note = (signal: NodeJS.Signals) => {
+    caught = signal;
+  };
+  for (const signal of SIGNALS) process.once(signal, note);
+  try {
+    return await use(() => caught);
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, note);
+  }
+}
+
+/** Does what the header on `device` says is to be done, all of it or until a signal. */
+export function finishReencryption(
+  { device, payload }: Devices,
+  unlock: Unlock,
+  options: ReencryptCommandOptions,
+): Promise<void> {
+  return untilSignal(async (signal) => {
+    const target = await openReencryption(device, payload, unlock);
+    const { mode } = target.reencryption;
+    const reporter = new Reporter(mode, options.json ?? false);
+    try {
+      const { doneBytes, totalBytes } = await runReencryption(target, {
+        ...(options.hotzoneSize !== undefined && { zoneBytes: options.hotzoneSize }),
+        onProgress: (done, total) => reporter.update(done, total),
+        isStopped: () => signal() !== null,
+      });
+      reporter.finish();
+      const isDone = doneBytes === totalBytes;
+      if (options.json) print(JSON.stringify({ mode, doneBytes, totalBytes, isDone }));
+      if (isDone) return;
+      process.stderr.write(
+        `luksfuse: ${mode} stopped at ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}; ` +
+          'go on with: luksfuse reencrypt --resume-only\n',
+      );
+      throw new Interrupted(signal()!);
+    } finally {
+      reporter.finish();
+      for (const key of target.keys.values()) key.destroy();
+    }
+  });
+}
+
+/** What --init-only prints. */
+export function printBegun(device: Device, options: ReencryptCommandOptions): void {
+  const header = readHeader(device);
+  const { mode } = requireReencryption(header);
+  if (options.json) print(JSON.stringify({ mode, uuid: header.uuid, isDone: false }));
+  else print(`The header records what is to be done; go on with: luksfuse reencrypt --resume-only`);
+}

@@ -1,0 +1,166 @@
+/**
+ * The data of a reencryption: any whole-sector range of the payload hashed, converted from its old form to its new one,
+ * or recovered where that was cut short. Knows keys and bytes, no headers; offsets count from the first byte of data.
+ */
+import { createHash } from 'node:crypto';
+import { wipe } from '../bytes.js';
+import { requireHash } from '../crypto/hash.js';
+import { allocateIoBuffer, releaseIoBuffer } from '../crypto/kernel.js';
+import { createSectorCipher, IV_SECTOR_BYTES, type SectorCipher } from '../crypto/sector-cipher.js';
+import type { Device, ReadableDevice } from '../device.js';
+import { LuksError } from '../errors.js';
+import type { Extent } from './reencrypt-parts.js';
+
+/** The payload's form before or after; null where it is plaintext. */
+export interface ZoneSide {
+  encryption: string;
+  sectorSizeBytes: number;
+}
+
+export interface ZoneShape {
+  /** Where the data begins on the payload's device. */
+  dataOffsetBytes: number;
+  previous: ZoneSide | null;
+  final: ZoneSide | null;
+  /** Of the checksums; empty where there are none. */
+  hash: string;
+  blockSizeBytes: number;
+}
+
+const PIECE_BYTES = 1024 * 1024;
+/** What storage does not write in part. */
+const ATOM_BYTES = 512;
+
+export class Zone {
+  readonly #device: Device;
+  readonly #shape: ZoneShape;
+  readonly #previous: SectorCipher | null;
+  readonly #final: SectorCipher | null;
+  readonly #buffer: Buffer;
+
+  /** The keys are read here and not kept; null for a side that is plaintext. */
+  constructor(
+    device: Device,
+    shape: ZoneShape,
+    keys: { previous: Uint8Array | null; final: Uint8Array | null },
+  ) {
+    const open = (side: ZoneSide | null, key: Uint8Array | null) =>
+      side && createSectorCipher(side.encryption, key!, side.sectorSizeBytes, { allowNullCipher: true });
+    this.#device = device;
+    this.#shape = shape;
+    this.#previous = open(shape.previous, keys.previous);
+    this.#final = open(shape.final, keys.final);
+    this.#buffer = allocateIoBuffer(PIECE_BYTES);
+  }
+
+  /** Puts the checksums of the range's blocks, one behind the other, into `checksums`. */
+  hashRange({ offsetBytes, sizeBytes }: Extent, checksums: Uint8Array): void {
+    const algorithm = requireHash(this.#shape.hash);
+    let at = 0;
+    this.#eachPiece({ offsetBytes, sizeBytes }, (piece, pieceOffsetBytes) => {
+      this.#device.readFullyAt(piece, pieceOffsetBytes + this.#shape.dataOffsetBytes);
+      for (let start = 0; start < piece.length; start += this.#shape.blockSizeBytes) {
+        const block = piece.subarray(start, start + this.#shape.blockSizeBytes);
+        const checksum = createHash(algorithm).update(block).digest();
+        checksums.set(checksum, at);
+        at += checksum.length;
+      }
+    });
+  }
+
+  /** Rewrites the range in its new form. */
+  convertRange(range: Extent): void {
+    this.#eachPiece(range, (piece, offsetBytes) => {
+      this.#device.readFullyAt(piece, offsetBytes + this.#shape.dataOffsetBytes);
+      this.#convertInPlace(piece, offsetBytes);
+      this.#device.writeAt(piece, offsetBytes + this.#shape.dataOffsetBytes);
+    });
+  }
+
+  /** Writes the range in its new form from the copy of its old one on `journal`. */
+  restoreRange(range: Extent, journal: ReadableDevice, journalOffsetBytes: number): void {
+    this.#eachPiece(range, (piece, offsetBytes) => {
+      journal.readFullyAt(piece, journalOffsetBytes + offsetBytes - range.offsetBytes);
+      this.#convertInPlace(piece, offsetBytes);
+      this.#device.writeAt(piece, offsetBytes + this.#shape.dataOffsetBytes);
+    });
+  }
+
+  /** Converts those blocks of the range that are still, or in part, in their old form, which `checksums` tell. */
+  recoverRange(range: Extent, checksums: Uint8Array): void {
+    const algorithm = requireHash(this.#shape.hash);
+    const { blockSizeBytes, dataOffsetBytes } = this.#shape;
+    const checksumBytes = checksums.length / (range.sizeBytes / blockSizeBytes);
+    const isOld = (block: Uint8Array, offsetBytes: number) => {
+      const at = ((offsetBytes - range.offsetBytes) / blockSizeBytes) * checksumBytes;
+      const checksum = createHash(algorithm).update(block).digest();
+      return checksum.equals(checksums.subarray(at, at + checksumBytes));
+    };
+    this.#eachPiece(range, (piece, pieceOffsetBytes) => {
+      this.#device.readFullyAt(piece, pieceOffsetBytes + dataOffsetBytes);
+      for (let start = 0; start < piece.length; start += blockSizeBytes) {
+        const offsetBytes = pieceOffsetBytes + start;
+        const block = piece.subarray(start, start + blockSizeBytes);
+        const old = this.#findOld(block, offsetBytes, (candidate) => isOld(candidate, offsetBytes));
+        if (old === 'converted') continue;
+        block.set(old);
+        this.#convertInPlace(block, offsetBytes);
+        this.#device.writeAt(block, offsetBytes + dataOffsetBytes);
+      }
+    });
+  }
+
+  destroy(): void {
+    this.#previous?.destroy();
+    this.#final?.destroy();
+    wipe(this.#buffer);
+    releaseIoBuffer(this.#buffer);
+  }
+
+  /**
+   * The old form of a block that was being converted, or that it is converted wholly. A cut can leave both forms in it,
+   * each in whole atoms; as the old form's checksum is known, the right mixture can be told.
+   */
+  #findOld(
+    block: Uint8Array,
+    offsetBytes: number,
+    isOld: (candidate: Uint8Array) => boolean,
+  ): Uint8Array | 'converted' {
+    if (isOld(block)) return Uint8Array.from(block);
+    const reverted = Buffer.from(block);
+    this.#revertInPlace(reverted, offsetBytes);
+    if (isOld(reverted)) return 'converted';
+    const atoms = block.length / ATOM_BYTES;
+    const mixture = Buffer.alloc(block.length);
+    for (let pattern = 1; pattern < 2 ** atoms - 1; pattern += 1) {
+      for (let atom = 0; atom < atoms; atom += 1) {
+        const source = pattern & (1 << atom) ? reverted : block;
+        mixture.set(source.subarray(atom * ATOM_BYTES, (atom + 1) * ATOM_BYTES), atom * ATOM_BYTES);
+      }
+      if (isOld(mixture)) return mixture;
+    }
+    throw new LuksError(
+      'DEVICE_IO',
+      `the block at byte ${offsetBytes} of the data is neither old nor new: it was damaged, or torn within a sector; ` +
+        'cryptsetup reencrypt --resume-only takes such a block for new',
+    );
+  }
+
+  #convertInPlace(data: Uint8Array, offsetBytes: number): void {
+    const ivSector = BigInt(offsetBytes / IV_SECTOR_BYTES);
+    this.#previous?.decryptInPlace(data, ivSector);
+    this.#final?.encryptInPlace(data, ivSector);
+  }
+
+  #revertInPlace(data: Uint8Array, offsetBytes: number): void {
+    const ivSector = BigInt(offsetBytes / IV_SECTOR_BYTES);
+    this.#final?.decryptInPlace(data, ivSector);
+    this.#previous?.encryptInPlace(data, ivSector);
+  }
+
+  #eachPiece(range: Extent, use: (piece: Uint8Array, offsetBytes: number) => void): void {
+    for (let done = 0; done < range.sizeBytes; done += PIECE_BYTES) {
+      use(this.#buffer.subarray(0, Math.min(PIECE_BYTES, range.sizeBytes - done)), range.offsetBytes + done);
+    }
+  }
+}

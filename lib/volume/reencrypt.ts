@@ -1,0 +1,237 @@
+/**
+ * Runs a reencryption that a header records, from where it is to its end or to where it is told to stop. One step: what
+ * protects the hot zone goes to the keyslot's area, the header says which zone is hot, the zone is rewritten and synced,
+ * the header says that it is done. A cut anywhere leaves a state that this, and cryptsetup, goes on from.
+ * Knows no passphrases.
+ */
+import createDebug from 'debug';
+import { alignDown } from '../bytes.js';
+import { hashSizeBytes } from '../crypto/hash.js';
+import type { Secret } from '../crypto/secret.js';
+import type { Device } from '../device.js';
+import { LuksError } from '../errors.js';
+import { changeHeader, planWipe, type WriteStep } from '../format/change.js';
+import type { LuksHeader } from '../format/model.js';
+import {
+  endingKeyslots,
+  hasParts,
+  type Reencryption,
+  withoutReencryption,
+  withParts,
+} from '../format/reencryption.js';
+import { planMetadata } from '../format/write.js';
+import { withPairing } from '../keyslot/pairing.js';
+import { cool, heat, hotExtent, partsOf, type ReencryptionState } from './reencrypt-parts.js';
+import { ZoneTeam } from './reencrypt-team.js';
+
+const debug = createDebug('luksfuse:reencrypt');
+const MiB = 1024 * 1024;
+
+/** Large enough that syncing between the steps costs little, small enough that little is done twice. */
+const DEFAULT_ZONE_BYTES = 64 * MiB;
+
+/** Everything a reencryption works on; all of it stays the caller's. */
+export interface ReencryptionTarget {
+  /** The header's, open for writing; the payload's own where the header is attached. */
+  device: Device;
+  payload: Device;
+  reencryption: Reencryption;
+  state: ReencryptionState;
+  /** By digest. */
+  keys: ReadonlyMap<number, Secret>;
+}
+
+export interface RunOptions {
+  /** The most that is rewritten in one step. */
+  zoneBytes?: number;
+  onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** Asked between two steps. */
+  isStopped?: () => boolean;
+}
+
+/** No zone, and no border between done and to do, is cut within such a unit. */
+export function unitBytesOf({ previous, final, blockSizeBytes }: Reencryption): number {
+  const sectors = [previous, final].map((side) => (side.type === 'crypt' ? side.sectorSizeBytes : 512));
+  return Math.max(blockSizeBytes, ...sectors);
+}
+
+/** As much as the options allow and the keyslot's area can protect. */
+function zoneBytesOf(reencryption: Reencryption, wantedBytes: number): number {
+  const { resilience, area, hash, blockSizeBytes } = reencryption;
+  const protectableBytes = {
+    checksum: () => Math.floor(area.sizeBytes / hashSizeBytes(hash)) * blockSizeBytes,
+    journal: () => area.sizeBytes,
+    none: () => Number.POSITIVE_INFINITY,
+  }[resilience]();
+  const unitBytes = unitBytesOf(reencryption);
+  const zoneBytes = alignDown(Math.min(wantedBytes, protectableBytes), unitBytes);
+  if (zoneBytes > 0) return zoneBytes;
+  throw new LuksError(
+    'BAD_ARGUMENT',
+    `a hot zone must have ${unitBytes} bytes at least; give a larger --hotzone-size`,
+  );
+}
+
+class Run {
+  readonly #target: ReencryptionTarget;
+  #team: ZoneTeam | null = null;
+  #state: ReencryptionState;
+
+  constructor(target: ReencryptionTarget) {
+    this.#target = target;
+    this.#state = target.state;
+  }
+
+  get state(): ReencryptionState {
+    return this.#state;
+  }
+
+  async close(): Promise<void> {
+    await this.#team?.close();
+  }
+
+  /** Made when data is to be touched: without that not both keys need be there. */
+  #requireTeam(): ZoneTeam {
+    this.#team ??= this.#makeTeam();
+    return this.#team;
+  }
+
+  #makeTeam(): ZoneTeam {
+    const { payload, reencryption, keys } = this.#target;
+    const { previous, final, previousDigest, finalDigest, hash, blockSizeBytes } = reencryption;
+    const sideOf = (segment: Reencryption['previous']) =>
+      segment.encryption === null
+        ? null
+        : { encryption: segment.encryption, sectorSizeBytes: segment.sectorSizeBytes };
+    const keyOf = (digest: number | null) => (digest === null ? null : keys.get(digest)!);
+    const shape = {
+      dataOffsetBytes: previous.offsetBytes,
+      previous: sideOf(previous),
+      final: sideOf(final),
+      hash,
+      blockSizeBytes,
+    };
+    const zoneKeys = { previous: keyOf(previousDigest), final: keyOf(finalDigest) };
+    return new ZoneTeam(payload, shape, zoneKeys, unitBytesOf(reencryption));
+  }
+
+  /** Where only the last change of the header is missing. */
+  async endIfDone(): Promise<void> {
+    if (this.#state.doneBytes === this.#state.totalBytes) await this.#finish(this.#state);
+  }
+
+  /** Brings a hot zone that a cut left to its new form, whatever of it is there. */
+  async recover(): Promise<void> {
+    const { device, reencryption } = this.#target;
+    const { resilience, area, hash, blockSizeBytes } = reencryption;
+    const zone = hotExtent(this.#state);
+    debug('recover %d bytes at %d by %s', zone.sizeBytes, zone.offsetBytes, resilience);
+    if (zoneBytesOf(reencryption, zone.sizeBytes) < zone.sizeBytes) {
+      throw new LuksError(
+        'HEADER_CORRUPT',
+        'the hot zone of the reencryption is larger than what can protect it',
+      );
+    }
+    if (resilience === 'checksum') {
+      const checksums = Buffer.alloc((zone.sizeBytes / blockSizeBytes) * hashSizeBytes(hash));
+      device.readFullyAt(checksums, area.offsetBytes);
+      this.#requireTeam().zone.recoverRange(zone, checksums);
+    } else if (resilience === 'journal') {
+      this.#requireTeam().zone.restoreRange(zone, device, area.offsetBytes);
+    } else {
+      throw new LuksError(
+        'UNSUPPORTED',
+        'the reencryption was cut short within a zone that nothing protected (resilience none); restore the data from a backup',
+      );
+    }
+    await this.#record(cool(this.#state));
+  }
+
+  async step(zoneBytes: number): Promise<void> {
+    const { reencryption } = this.#target;
+    const hot = heat(this.#state, zoneBytesOf(reencryption, zoneBytes), unitBytesOf(reencryption));
+    const zone = hotExtent(hot);
+    // Nothing could be done with a record of a hot zone that nothing protects; without it the step is as if not begun.
+    if (reencryption.resilience !== 'none') {
+      const protection = await this.#protect(zone);
+      await this.#change(hot, [protection]);
+    }
+    await this.#requireTeam().convert(zone);
+    await this.#record(cool(hot));
+  }
+
+  async #protect(zone: { offsetBytes: number; sizeBytes: number }): Promise<WriteStep> {
+    const { payload, reencryption } = this.#target;
+    const { resilience, area, hash, previous } = reencryption;
+    if (resilience === 'checksum') {
+      const checksums = Buffer.from(await this.#requireTeam().hash(zone, hashSizeBytes(hash)));
+      return { what: 'checksums of the hot zone', offsetBytes: area.offsetBytes, bytes: checksums };
+    }
+    const bytes = Buffer.alloc(zone.sizeBytes);
+    payload.readFullyAt(bytes, previous.offsetBytes + zone.offsetBytes);
+    return { what: 'journal of the hot zone', offsetBytes: area.offsetBytes, bytes };
+  }
+
+  /** The zone is rewritten: on storage first, then in the header. */
+  async #record(state: ReencryptionState): Promise<void> {
+    this.#target.payload.sync();
+    if (state.doneBytes < state.totalBytes) await this.#change(state, []);
+    else await this.#finish(state);
+  }
+
+  #requireUnmoved(header: LuksHeader): void {
+    if (hasParts(header, this.#target.reencryption, partsOf(this.#state))) return;
+    throw new LuksError('BUSY', 'another program goes on with this reencryption; let it finish');
+  }
+
+  async #change(state: ReencryptionState, before: WriteStep[]): Promise<void> {
+    const { device, reencryption } = this.#target;
+    await changeHeader(device, async (header) => {
+      this.#requireUnmoved(header);
+      const changed = withParts(header, reencryption, partsOf(state));
+      return { steps: [...before, ...planMetadata(header, changed)], result: undefined };
+    });
+    this.#state = state;
+  }
+
+  async #finish(state: ReencryptionState): Promise<void> {
+    const { device, payload, reencryption, keys } = this.#target;
+    await changeHeader(device, async (header) => {
+      this.#requireUnmoved(header);
+      const ended = withoutReencryption(header, reencryption);
+      const { finalDigest } = reencryption;
+      const key = finalDigest === null ? null : keys.get(finalDigest)!;
+      const changed = key ? withPairing(ended, key.bytes, payload.sizeBytes) : ended;
+      const wipes = endingKeyslots(header, reencryption).flatMap((id) => {
+        const { area } = header.keyslots.get(id)!;
+        return area ? planWipe(`area of keyslot ${id}`, area) : [];
+      });
+      return { steps: [...planMetadata(header, changed), ...wipes], result: undefined };
+    });
+    this.#state = state;
+  }
+}
+
+/**
+ * Goes on with the reencryption and resolves to how far it is: all of it, or less where `isStopped` said so.
+ * Throws BUSY, DEVICE_IO, HEADER_CORRUPT, UNSUPPORTED; the state on storage can be gone on from whatever happens,
+ * but for resilience `none`.
+ */
+export async function runReencryption(
+  target: ReencryptionTarget,
+  options: RunOptions = {},
+): Promise<ReencryptionState> {
+  const { zoneBytes = DEFAULT_ZONE_BYTES, onProgress = () => {}, isStopped = () => false } = options;
+  const run = new Run(target);
+  try {
+    await (target.state.hotBytes > 0 ? run.recover() : run.endIfDone());
+    while (run.state.doneBytes < run.state.totalBytes && !isStopped()) {
+      onProgress(run.state.doneBytes, run.state.totalBytes);
+      await run.step(zoneBytes);
+    }
+    onProgress(run.state.doneBytes, run.state.totalBytes);
+    return run.state;
+  } finally {
+    await run.close();
+  }
+}
