@@ -4,6 +4,7 @@
  * the header says that it is done. A cut anywhere leaves a state that this, and cryptsetup, goes on from.
  * Knows no passphrases.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import createDebug from 'debug';
 import { alignDown } from '../bytes.js';
 import { hashSizeBytes } from '../crypto/hash.js';
@@ -228,6 +229,8 @@ export async function runReencryption(
     while (run.state.doneBytes < run.state.totalBytes && !isStopped()) {
       onProgress(run.state.doneBytes, run.state.totalBytes);
       await run.step(zoneBytes);
+      // A step in this thread alone never waits, and signals would be heard when all is done.
+      await nextTurn();
     }
     onProgress(run.state.doneBytes, run.state.totalBytes);
     return run.state;

@@ -18,6 +18,7 @@ import { cipherRows } from './cipher-rows.js';
 import { type Contestant, startLuksfuse, startQemu } from './contestants.js';
 import { runWorkload, WORKLOADS, type Workload } from './fio.js';
 import { startNullMount } from './null-mount.js';
+import { reencryptRows } from './reencrypt.js';
 import { median, type Row, renderReport } from './report.js';
 import { slowPayloadRows } from './slow-payload.js';
 import { timeUnlocks } from './unlock.js';
@@ -26,6 +27,7 @@ const GiB = 1024 ** 3;
 const IMAGE_BYTES = GiB;
 /** As startLuksfuse names it. */
 const OURS = 'luksfuse';
+const REENCRYPT_BYTES = 4 * GiB;
 const MAX_UNLOCK_RATIO = 1.1;
 const MAX_RSS_MIB = 120;
 const RESULTS = path.join(PROJECT_DIR, 'test/bench/RESULTS.md');
@@ -170,7 +172,10 @@ const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
 const memoryRoot = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
 const dir = fs.mkdtempSync(path.join(memoryRoot, `${TEMP_PREFIX}${process.pid}-`));
 try {
-  const rows = await bench(dir, rounds, seconds);
+  const rows = [
+    ...(await bench(dir, rounds, seconds)),
+    ...(await reencryptRows(dir, rounds, REENCRYPT_BYTES)),
+  ];
   const notes = [
     `LUKS1, aes-256-xts, 512-byte sectors, a ${IMAGE_BYTES / GiB} GiB image in ${memoryRoot}; fio, direct, libaio, ` +
       `${seconds} s a run, ${rounds} interleaved rounds, medians.`,

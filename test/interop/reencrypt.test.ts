@@ -176,6 +176,21 @@ t.test('a volume with its header at its start, several zones and threads', { ski
   t.equal((await read(image)).segments[0]!.sectorSizeBytes, 4096);
 });
 
+t.test('a signal ends it between two steps, and says how to go on', { skip }, async (t) => {
+  const files = makeFiles(t);
+  await begin(files, 'encrypt', 'ours', 'none');
+  const how = ['encrypt', '--resume-only', '--json', ...ZONE, ...args(files), files.payload];
+  const child = spawn(PROGRAM, how, { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.once('data', () => child.kill('SIGTERM'));
+  const said: Buffer[] = [];
+  child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  t.equal(code, 128 + 15);
+  t.match(`${Buffer.concat(said)}`, /stopped at .* of 24 MiB; go on with: luksfuse reencrypt --resume-only/);
+  await mustLuksfuse(['reencrypt', '--resume-only', ...args(files), files.payload]);
+  t.ok((await readPlaintext(files, 'encrypt')).equals(files.plaintext), 'whole, though nothing protected it');
+});
+
 t.test('what is refused', { skip }, async (t) => {
   const files = makeFiles(t, MiB);
   const untouched = [files.header, files.payload];
