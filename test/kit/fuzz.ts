@@ -45,7 +45,7 @@ export interface Outcomes {
 
 /** Runs one case; throws what is wrong with how it ends. */
 async function runCase(work: () => unknown, outcomes: Outcomes): Promise<void> {
-  const start = performance.now();
+  const start = process.cpuUsage();
   outcomes.cases += 1;
   try {
     await largestAllocation(work);
@@ -53,7 +53,9 @@ async function runCase(work: () => unknown, outcomes: Outcomes): Promise<void> {
     if (!(error instanceof LuksError)) throw error;
     outcomes.refused += 1;
   }
-  const elapsedMs = performance.now() - start;
+  // The processor's time and not the clock's: others may use the machine as well.
+  const { user, system } = process.cpuUsage(start);
+  const elapsedMs = (user + system) / 1000;
   if (elapsedMs > MAX_CASE_MS) throw new Error(`it took ${Math.round(elapsedMs)} ms`);
 }
 
