@@ -17,7 +17,7 @@ import { skipUnless } from '../kit/requirements.js';
 import { mustRun, run } from '../kit/run.js';
 
 const MiB = 1024 * 1024;
-const SECONDS = Number(process.env.SOAK_SECONDS ?? 15);
+const SECONDS = Number(process.env.SOAK_SECONDS ?? 12);
 const FIO_BYTES = 48 * MiB;
 const LOOP_BYTES = 64 * MiB;
 /** What V8's heaps come and go by. */

@@ -6,7 +6,6 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { MemoryDevice } from '../../lib/device.js';
-import { LuksError } from '../../lib/errors.js';
 import { readHeader } from '../../lib/format/header.js';
 import { openKeyslot } from '../../lib/keyslot/open.js';
 import { formatVolume } from '../../lib/volume/create.js';
@@ -77,20 +76,20 @@ const DEMANDS: Record<string, (json: LooseJson) => void> = {
   },
 };
 
-for (const [name, demand] of Object.entries(DEMANDS)) {
-  t.test(name, async (t) => {
-    const { image } = await makeHeader(t, 2, 128 * MiB);
-    const device = new MemoryDevice(withJson(image, demand), 'hostile');
-    const start = performance.now();
-    try {
-      const opened = await openKeyslot(device, readHeader(device), PASSPHRASE);
-      t.equal(opened, null);
-    } catch (error) {
-      t.ok(error instanceof LuksError, (error as Error).message);
-    }
-    t.ok(performance.now() - start < 5000, 'within five seconds');
-  });
-}
+t.test('keyslots that ask for too much', async (t) => {
+  const { image } = await makeHeader(t, 2, 128 * MiB);
+  for (const [name, demand] of Object.entries(DEMANDS)) {
+    const device = new MemoryDevice(withJson(image, demand), name);
+    const start = process.cpuUsage();
+    await t.rejects(
+      async () => openKeyslot(device, readHeader(device), PASSPHRASE),
+      { name: 'LuksError' },
+      name,
+    );
+    const { user, system } = process.cpuUsage(start);
+    t.ok(user + system < 5e6, `${name}: within five seconds`);
+  }
+});
 
 const UNLOCKING = {
   'test-key': ({ header }: Files) => [header],

@@ -1,5 +1,5 @@
 /**
- * Throws mutated input at a piece of code for a set time: FUZZ_SECONDS for each piece, or a few of them. Whatever
+ * Throws mutated input at a piece of code for a set time: FUZZ_SECONDS for each piece, or a moment. Whatever
  * happens must be a result or a LuksError, within seconds and within bounds of memory. The seed is printed; FUZZ_SEED
  * repeats it.
  */
@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import type { Test } from 'tap';
 import { LuksError } from '../../lib/errors.js';
 
-const DEFAULT_SECONDS = 1.5;
+const DEFAULT_SECONDS = 0.75;
 const MAX_CASE_MS = 5000;
 /** The largest keyslots area, 128 MiB, and what lies before it. */
 const MAX_ALLOCATION_BYTES = 140 * 1024 * 1024;
@@ -45,7 +45,7 @@ export interface Outcomes {
 
 /** Runs one case; throws what is wrong with how it ends. */
 async function runCase(work: () => unknown, outcomes: Outcomes): Promise<void> {
-  const start = performance.now();
+  const start = process.cpuUsage();
   outcomes.cases += 1;
   try {
     await largestAllocation(work);
@@ -53,7 +53,9 @@ async function runCase(work: () => unknown, outcomes: Outcomes): Promise<void> {
     if (!(error instanceof LuksError)) throw error;
     outcomes.refused += 1;
   }
-  const elapsedMs = performance.now() - start;
+  // The processor's time and not the clock's: others may use the machine as well.
+  const { user, system } = process.cpuUsage(start);
+  const elapsedMs = (user + system) / 1000;
   if (elapsedMs > MAX_CASE_MS) throw new Error(`it took ${Math.round(elapsedMs)} ms`);
 }
 

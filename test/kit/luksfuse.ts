@@ -1,11 +1,13 @@
 /**
  * Runs the program under test, as a user would: bin/luksfuse and nothing behind it.
  */
+import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { findMount } from './mounts.js';
+import { waitUntil } from './processes.js';
 import { type RunOptions, type RunResult, run } from './run.js';
 
 /** The root of the checkout; this file is dist/test/kit/luksfuse.js. */
@@ -67,6 +69,22 @@ export async function mountVolume(t: Test, volume: VolumeArgs, options: MountOpt
       await mustLuksfuse(['umount', mountpoint]);
     },
   };
+}
+
+/** `mount --foreground`, once it answers. */
+export async function mountInForeground(
+  t: Test,
+  volume: VolumeArgs,
+): Promise<{ child: ChildProcess; mountpoint: string }> {
+  const mountpoint = fs.mkdtempSync(path.join(path.dirname(volume.payload), 'mountpoint-'));
+  const args = ['mount', '--foreground', ...unlockArgs(volume), volume.payload, mountpoint];
+  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  t.teardown(async () => {
+    await clearMount(mountpoint);
+    child.kill('SIGKILL');
+  });
+  await waitUntil('the foreground mount answers', () => fs.existsSync(path.join(mountpoint, 'payload')));
+  return { child, mountpoint };
 }
 
 /** Unmounts what is still there: first as a user would, then by force so that nothing outlives the test. */

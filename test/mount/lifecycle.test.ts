@@ -2,14 +2,13 @@
  * From `mount` to `umount`: what is true when each of them returns, in the background and in the foreground,
  * and when the daemon dies between them.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { decryptPayload, makePair, type Pair } from '../kit/cryptsetup.js';
-import { clearMount, luksfuse, mountVolume, mustLuksfuse, PROGRAM, unlockArgs } from '../kit/luksfuse.js';
+import { clearMount, luksfuse, mountInForeground, mountVolume, mustLuksfuse } from '../kit/luksfuse.js';
 import { findMount } from '../kit/mounts.js';
 import { findHolders, isRunning, requireHolder, waitUntil } from '../kit/processes.js';
 import { sha256 } from '../kit/random.js';
@@ -103,20 +102,6 @@ t.test('relative paths', { skip }, async (t) => {
   await mustLuksfuse(['umount', 'here/'], { cwd: pair.dir });
   t.equal(findMount(path.join(pair.dir, 'here')), null);
 });
-
-/** `mount --foreground`, once it answers. */
-async function mountInForeground(t: Test, pair: Pair): Promise<{ child: ChildProcess; mountpoint: string }> {
-  const mountpoint = path.join(pair.dir, 'foreground');
-  fs.mkdirSync(mountpoint);
-  const args = ['mount', '--foreground', ...unlockArgs(pair), pair.payload, mountpoint];
-  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  t.teardown(async () => {
-    await clearMount(mountpoint);
-    child.kill('SIGKILL');
-  });
-  await waitUntil('the foreground mount answers', () => fs.existsSync(path.join(mountpoint, 'payload')));
-  return { child, mountpoint };
-}
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   t.test(`foreground mount, ${signal}`, { skip }, async (t) => {
