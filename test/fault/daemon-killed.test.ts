@@ -20,7 +20,7 @@ import { statusOf } from '../kit/serving.js';
 import { contentOf } from './synced-files.js';
 
 const MiB = 1024 * 1024;
-const ROUNDS = Number(process.argv[2] ?? 6);
+const ROUNDS = Number(process.argv[2] ?? 4);
 const tools = ['cryptsetup', 'losetup', 'mkfs.ext4', 'fsck.ext4'];
 const skip = skipUnless({ root: true, fuse: true, loop: true, tools });
 const random = new Random(Number(process.env.SEED ?? 1));
