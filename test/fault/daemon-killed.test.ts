@@ -46,7 +46,10 @@ async function openDisk(pair: Pair, mountpoint: string, dir: string, isNew: bool
 /** Takes all of it down, whatever state it is in. */
 async function closeDisk({ device, dir }: Disk, mountpoint: string): Promise<void> {
   if (findMount(dir)) await run('umount', [dir]);
-  if (listLoops().some((loop) => loop.device === device)) await run('losetup', ['--detach', device]);
+  // The number may belong to somebody else's file by then.
+  const file = path.join(mountpoint, 'payload');
+  if (listLoops().some((loop) => loop.device === device && loop.file === file))
+    await run('losetup', ['--detach', device]);
   await clearMount(mountpoint);
 }
 
