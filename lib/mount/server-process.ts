@@ -57,18 +57,26 @@ export class ServerProcess {
     );
   }
 
-  /** Returns when the server is ready to serve. Throws its reason where it is not, and nothing of it is left then. */
+  /**
+   * Returns when the server is ready to serve. Throws its reason where it is not, and nothing of it is left then.
+   * @param signal kills it
+   */
   static async start(
     program: ServerProgram,
     descriptors: ServerDescriptors,
     order: Order,
     volumeKey: Secret,
+    signal: AbortSignal,
   ): Promise<ServerProcess> {
     const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
     const child = spawn(program.node, [program.entry], {
       cwd: '/',
       stdio: ['ignore', 'ignore', stderr, 'pipe', ...descriptors],
+      signal,
+      killSignal: 'SIGKILL',
     });
+    // Of one that was started, only that `signal` has killed it.
+    child.on('error', () => {});
     await once(child, 'spawn').catch((cause: Error) => {
       throw new LuksError('DEVICE_IO', `cannot run ${program.node}: ${cause.message}`, { cause });
     });
@@ -89,9 +97,14 @@ export class ServerProcess {
 
   /** What it serves; as it last told where it does not answer. */
   async describe(): Promise<MountInfo> {
-    this.#line.send('describe');
-    await this.#hears('mount', ANSWER_MS);
+    await this.answers();
     return this.info;
+  }
+
+  /** False where it is dead, or as good as that. */
+  answers(): Promise<boolean> {
+    this.#line.send('describe');
+    return this.#hears('mount', ANSWER_MS);
   }
 
   /** Has it answer what it took and take no more; it is to be killed after that. */

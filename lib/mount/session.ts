@@ -55,6 +55,7 @@ export class Session implements MountSession {
   #resolveClosed!: (end: SessionEnd) => void;
   #failure: Error | null = null;
   #abandoning: Promise<void> | null = null;
+  #isServing = false;
   #isDraining = false;
   #isFinished = false;
 
@@ -125,6 +126,8 @@ export class Session implements MountSession {
 
   /** After `adopt`, and when the server before is dead: nothing of it may be under way any more. */
   serve(): void {
+    this.#isServing = true;
+    if (this.#failure) this.#onFailure?.(this.#failure);
     if (this.#mount.hasResend) new Channel(this.#mount.fd).requestResend();
     this.#pool.open();
   }
@@ -156,11 +159,11 @@ export class Session implements MountSession {
   #abandon(failure: Error): Promise<void> {
     // A connection that somebody has aborted cannot be served by another process either.
     const isAborted = (failure as Partial<LuksError>).code === 'DEVICE_IO';
+    this.#failure ??= failure;
     if (this.#onFailure && !isAborted) {
-      this.#onFailure(failure);
+      if (this.#isServing) this.#onFailure(failure);
       return Promise.resolve();
     }
-    this.#failure ??= failure;
     this.#abandoning ??= this.#mount.abort();
     return this.#abandoning;
   }

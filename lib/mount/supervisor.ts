@@ -43,6 +43,9 @@ export class Supervisor implements Attended {
   /** Ready to take over from `#server`. */
   #successor: ServerProcess | null = null;
   #shortLives = 0;
+  readonly #starting = new Set<Promise<unknown>>();
+  /** Aborted at the end of the mount: no process of it is left then. */
+  readonly #ending = new AbortController();
 
   private constructor(order: Order, volumeKey: Secret, mount: FuseMount, memoryFd: number) {
     this.#order = { ...order, mount: mount.record };
@@ -96,7 +99,7 @@ export class Supervisor implements Attended {
     requireTrustedProgram(program, OWN_PROGRAM);
     const successor = await this.#startServer(program);
     const before = this.#server;
-    if (before.end) {
+    if (before.end || this.#ending.signal.aborted) {
       successor.kill();
       throw new LuksError('DEVICE_IO', `${this.mountpoint} was unmounted meanwhile`);
     }
@@ -106,8 +109,8 @@ export class Supervisor implements Attended {
     await before.drain();
     before.kill();
     await before.exited;
-    await successor.describe();
-    if (this.#server !== successor) {
+    const doesServe = (await successor.answers()) && this.#server === successor;
+    if (!doesServe) {
       successor.kill();
       if (this.#successor === successor) this.#successor = null;
       throw new LuksError('DEVICE_IO', 'the new server died at once, and the old one goes on');
@@ -115,9 +118,16 @@ export class Supervisor implements Attended {
     this.#program = program;
   }
 
-  #startServer(program: ServerProgram): Promise<ServerProcess> {
+  async #startServer(program: ServerProgram): Promise<ServerProcess> {
+    const { signal } = this.#ending;
     const descriptors = [PAYLOAD_FD, HEADER_FD, this.#mount.fd, this.#memoryFd] as const;
-    return ServerProcess.start(program, [...descriptors], this.#order, this.#volumeKey);
+    const start = ServerProcess.start(program, [...descriptors], this.#order, this.#volumeKey, signal);
+    this.#starting.add(start);
+    try {
+      return await start;
+    } finally {
+      this.#starting.delete(start);
+    }
   }
 
   /** Lets `server` serve: there is none, or the one before is dead. */
@@ -156,7 +166,7 @@ export class Supervisor implements Attended {
     }
     await this.#mount.abort();
     const message = `${MAX_SHORT_LIVES} servers of ${this.mountpoint} died one after the other (${why}); the mount was given up`;
-    this.#finish(this.#syncAbandoned() ?? new LuksError('DEVICE_IO', message));
+    await this.#finish(this.#syncAbandoned() ?? new LuksError('DEVICE_IO', message));
   }
 
   /** What the servers have written is not lost with them; returns why it could not be made safe. */
@@ -170,9 +180,10 @@ export class Supervisor implements Attended {
     }
   }
 
-  /** The last act: no server is left. */
-  #finish(error: Error | undefined): void {
-    this.#successor?.kill();
+  /** The last act: nobody serves, and nobody will. */
+  async #finish(error: Error | undefined): Promise<void> {
+    this.#ending.abort();
+    await Promise.allSettled([...this.#starting, this.#successor?.exited]);
     this.#volumeKey.destroy();
     this.#mount.close();
     for (const fd of [PAYLOAD_FD, HEADER_FD, this.#memoryFd]) fs.closeSync(fd);

@@ -50,7 +50,7 @@ t.test(`ext4 on a loop device and ${KILLS} crashes`, { skip }, async (t) => {
   let isKilling = true;
   const killing = (async () => {
     for (let kill = 0; kill < KILLS; kill++) {
-      await delay(random.between(0, 900));
+      await delay(random.between(100, 600));
       await killServer(mount.mountpoint);
     }
   })().finally(() => {

@@ -20,7 +20,7 @@ import { statusOf } from '../kit/serving.js';
 import { contentOf } from './synced-files.js';
 
 const MiB = 1024 * 1024;
-const ROUNDS = Number(process.argv[2] ?? 6);
+const ROUNDS = Number(process.argv[2] ?? 4);
 const tools = ['cryptsetup', 'losetup', 'mkfs.ext4', 'fsck.ext4'];
 const skip = skipUnless({ root: true, fuse: true, loop: true, tools });
 const random = new Random(Number(process.env.SEED ?? 1));
@@ -46,7 +46,10 @@ async function openDisk(pair: Pair, mountpoint: string, dir: string, isNew: bool
 /** Takes all of it down, whatever state it is in. */
 async function closeDisk({ device, dir }: Disk, mountpoint: string): Promise<void> {
   if (findMount(dir)) await run('umount', [dir]);
-  if (listLoops().some((loop) => loop.device === device)) await run('losetup', ['--detach', device]);
+  // The number may belong to somebody else's file by then.
+  const file = path.join(mountpoint, 'payload');
+  if (listLoops().some((loop) => loop.device === device && loop.file === file))
+    await run('losetup', ['--detach', device]);
   await clearMount(mountpoint);
 }
 

@@ -67,14 +67,14 @@ t.test('attributes, counters and how the file is open outlive the server', { ski
 t.test('umount waits for the payload while servers die', { skip }, async (t) => {
   const pair = await makeVolume(t);
   const model = Buffer.from(pair.plaintext);
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 3; round++) {
     const { file, mountpoint } = await mountVolume(t, pair);
     const data = Buffer.alloc(100_000, round + 1);
     writeAt(file, data, round * 1000);
     data.copy(model, round * 1000);
     const { pid } = await statusOf(mountpoint);
     const unmounting = luksfuse(['umount', mountpoint]);
-    await delay(round * 100);
+    await delay(round * 150);
     if (isRunning(pid)) process.kill(pid, 'SIGKILL');
     const { code, stderr } = await unmounting;
     t.equal(code, 0, stderr);
@@ -182,7 +182,7 @@ async function mountWithoutResend(t: Test, pair: Pair) {
 t.test('where the kernel does not resend, requests fail and the mount lives', { skip }, async (t) => {
   const pair = await makeVolume(t);
   const { file, mountpoint } = await mountWithoutResend(t, pair);
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     const readers = [startReader(file), startReader(file)];
     await delay(200);
     await killServer(mountpoint);

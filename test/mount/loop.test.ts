@@ -24,7 +24,8 @@ const skip = skipUnless({
 async function attachLoop(t: Test, file: string, directIo: 'on' | 'off') {
   const args = ['--show', '--find', `--direct-io=${directIo}`, file];
   const device = (await mustRun('losetup', args)).stdout.toString().trim();
-  const isAttached = () => listLoops().some((loop) => loop.device === device);
+  // The number may belong to somebody else's file by the time of the teardown.
+  const isAttached = () => listLoops().some((loop) => loop.device === device && loop.file === file);
   const detach = () => mustRun('losetup', ['--detach', device]);
   t.teardown(async () => isAttached() && (await detach()));
   return { device, detach };

@@ -190,6 +190,16 @@ t.test('a user mounts', { skip }, async (t) => {
     await waitUntil('the daemon has gone with the last user', () => !isHeld(pair));
   });
 
+  await t.test('the mount outlives its server', async (t) => {
+    const mountpoint = await mounted(t);
+    const server = requireHolder(pair.payload);
+    process.kill(server, 'SIGKILL');
+    const { stdout } = await owner.run('cat', [path.join(mountpoint, 'payload')]);
+    t.ok(stdout.equals(pair.plaintext));
+    t.not(requireHolder(pair.payload), server);
+    t.equal((await umount(mountpoint)).code, 0);
+  });
+
   await t.test('the mount of a daemon that was killed is cleared', async (t) => {
     for (const kind of ['directory', 'file'] as const) {
       const mountpoint = makeMountpoint(t, kind);
