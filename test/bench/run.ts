@@ -16,6 +16,7 @@ import { TEMP_PREFIX } from '../kit/temp.js';
 import { type Contestant, startLuksfuse, startQemu } from './contestants.js';
 import { runWorkload, WORKLOADS, type Workload } from './fio.js';
 import { startNullMount } from './null-mount.js';
+import { qemuRows } from './qemu-bench.js';
 import { median, type Row, renderReport } from './report.js';
 import { timeUnlocks } from './unlock.js';
 
@@ -119,7 +120,8 @@ async function bench(dir: string, rounds: number, seconds: number): Promise<Row[
   const image = (name: string) => path.join(dir, `${name}.image`);
   fs.writeFileSync(keyFile, 'bench');
   await createImage(image('peer'), keyFile, { sizeBytes: IMAGE_BYTES });
-  for (const name of ['ours', 'small', 'ceiling', 'native']) fs.copyFileSync(image('peer'), image(name));
+  for (const name of ['ours', 'small', 'ceiling', 'native', 'driver'])
+    fs.copyFileSync(image('peer'), image(name));
 
   const running: Contestant[] = [];
   const started = async (start: Promise<Contestant>) => {
@@ -138,6 +140,7 @@ async function bench(dir: string, rounds: number, seconds: number): Promise<Row[
     for (const one of running) await runWorkload(one.file, WORKLOADS[1]!, 3);
     const figures = await compare(running, rounds, seconds);
     const rows = [...speedRows(figures, peer, ours, ceiling), ...driverRows(figures, ours, native)];
+    rows.push(...(await qemuRows(ours.file, image('driver'), keyFile, rounds)));
     rows.push(await unlockRow(dir, rounds));
     const twoWorkers = await started(startLuksfuse(dir, image('small'), keyFile, ['--workers', '2']));
     for (const workload of WORKLOADS) await runWorkload(twoWorkers.file, workload, seconds);
@@ -163,7 +166,8 @@ try {
   const notes = [
     `LUKS1, aes-256-xts, 512-byte sectors, a ${IMAGE_BYTES / GiB} GiB image in ${memoryRoot}; fio, direct, libaio, ` +
       `${seconds} s a run, ${rounds} interleaved rounds, medians.`,
-    'Peer: the FUSE export of qemu-storage-daemon; for the unlock, `cryptsetup open --test-passphrase`.',
+    'Peer: the FUSE export of qemu-storage-daemon; for qemu-io, its luks driver on the image, both direct; for ' +
+      'the unlock, `cryptsetup open --test-passphrase`.',
   ];
   const report = renderReport(rows, notes);
   process.stdout.write(report);
