@@ -18,6 +18,7 @@ import { cipherRows } from './cipher-rows.js';
 import { type Contestant, startLuksfuse, startQemu } from './contestants.js';
 import { runWorkload, WORKLOADS, type Workload } from './fio.js';
 import { startNullMount } from './null-mount.js';
+import { qemuRows } from './qemu-bench.js';
 import { reencryptRows } from './reencrypt.js';
 import { median, type Row, renderReport } from './report.js';
 import { slowPayloadRows } from './slow-payload.js';
@@ -125,7 +126,7 @@ async function bench(dir: string, rounds: number, seconds: number): Promise<Row[
   const image = (name: string) => path.join(dir, `${name}.image`);
   fs.writeFileSync(keyFile, 'bench');
   await createImage(image('peer'), keyFile, { sizeBytes: IMAGE_BYTES });
-  for (const name of ['ours', 'small', 'ceiling', 'native', 'slow'])
+  for (const name of ['ours', 'small', 'ceiling', 'native', 'slow', 'driver'])
     fs.copyFileSync(image('peer'), image(name));
 
   const running: Contestant[] = [];
@@ -150,6 +151,7 @@ async function bench(dir: string, rounds: number, seconds: number): Promise<Row[
       ...comparisons(figures, native, ours, () => null),
       ...cipherRows(rounds),
       ...(await slowPayloadRows(dir, image('slow'), keyFile, seconds)),
+      ...(await qemuRows(ours.file, image('driver'), keyFile, rounds)),
       await unlockRow(dir, rounds),
     ];
     const twoWorkers = await started(startLuksfuse(dir, image('small'), keyFile, ['--workers', '2']));
@@ -180,7 +182,7 @@ try {
     `LUKS1, aes-256-xts, 512-byte sectors, a ${IMAGE_BYTES / GiB} GiB image in ${memoryRoot}; fio, direct, libaio, ` +
       `${seconds} s a run, ${rounds} interleaved rounds, medians.`,
     'Peers: the FUSE export of qemu-storage-daemon; our own mount without a cipher; `openssl speed` with messages of one ' +
-      'sector; for the unlock, `cryptsetup open --test-passphrase`.',
+      'sector; for qemu-io, its luks driver on the image, both direct; for the unlock, `cryptsetup open --test-passphrase`.',
   ];
   const report = renderReport(rows, notes);
   process.stdout.write(report);

@@ -9,7 +9,7 @@ export function imageOpts(image: string): string {
   return `driver=luks,file.driver=file,file.filename=${image},key-secret=key`;
 }
 
-function secretArgs(keyFile: string): string[] {
+export function secretArgs(keyFile: string): string[] {
   return ['--object', `secret,id=key,file=${keyFile}`];
 }
 

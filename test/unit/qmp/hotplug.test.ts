@@ -127,11 +127,11 @@ t.test('a node that is in use a moment longer', async (t) => {
 });
 
 t.test('peers that are none', async (t) => {
-  const greeted = async (greeting: Reply) => {
+  const greeted = async (greeting: Reply, greetingMs = 20_000) => {
     const { socket } = await startQmpPeer(t, () => ({ return: {} }), greeting);
-    return QmpClient.connect(socket, 200);
+    return QmpClient.connect(socket, greetingMs);
   };
-  await t.rejects(greeted(''), { code: 'BUSY', message: /another client may have its monitor/ });
+  await t.rejects(greeted('', 200), { code: 'BUSY', message: /another client may have its monitor/ });
   await t.rejects(greeted('SSH-2.0-x'), { code: 'DEVICE_IO', message: /does not speak QMP/ });
   await t.rejects(greeted(null), { code: 'DEVICE_IO', message: /has ended the connection/ });
   await t.rejects(greeted('x'.repeat(17 * 1024 * 1024)), {
