@@ -23,9 +23,13 @@ const random = new Random(Number(process.env.SEED ?? 1));
 function fio(dir: string, round: number) {
   const job = ['--name=crashes', `--directory=${dir}`, '--rw=randrw', '--bsrange=512-64k', '--size=24m'];
   const io = ['--ioengine=libaio', '--iodepth=8', '--direct=1', '--fsync=64', `--randseed=${round}`];
-  return run('fio', [...job, ...io, '--verify=crc32c', '--verify_fatal=1', '--thread'], {
-    timeoutMs: 120_000,
-  });
+  return run(
+    'fio',
+    [...job, ...io, '--verify=crc32c', '--verify_state_save=0', '--verify_fatal=1', '--thread'],
+    {
+      timeoutMs: 120_000,
+    },
+  );
 }
 
 t.setTimeout(60_000 + KILLS * 5000);

@@ -35,7 +35,14 @@ t.test('another version goes on while fio writes and verifies', { skip }, async 
   const { file, mountpoint } = await mountVolume(t, pair);
   const { program, entry } = installCopy(t);
   const job = ['--name=upgrade', `--filename=${file}`, '--rw=randrw', '--bs=4k', '--size=32m', '--loops=40'];
-  const io = ['--ioengine=libaio', '--iodepth=16', '--direct=1', '--verify=crc32c', '--verify_fatal=1'];
+  const io = [
+    '--ioengine=libaio',
+    '--iodepth=16',
+    '--direct=1',
+    '--verify=crc32c',
+    '--verify_state_save=0',
+    '--verify_fatal=1',
+  ];
   let isOver = false;
   const load = run('fio', [...job, ...io, '--time_based', '--runtime=5', '--thread']).finally(() => {
     isOver = true;
