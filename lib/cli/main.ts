@@ -4,22 +4,10 @@
 import { Command, CommanderError } from 'commander';
 import { isSystemError, LuksError } from '../errors.js';
 import { makeProcessUndumpable } from '../native/memory.js';
-import { addAttachCommands } from './attach.js';
-import { addBenchmarkCommand } from './benchmark.js';
-import { addCatCommand } from './cat.js';
-import { addCompletionCommand } from './completion.js';
-import { addFormatCommand } from './format.js';
-import { addUpkeepCommands } from './header-upkeep.js';
-import { addInspectCommands } from './inspect.js';
-import { addKeyslotCommands } from './keyslots.js';
-import { addMountCommands } from './mount.js';
+import { addCommands } from './commands.js';
 import { expandCommandLine } from './mount-options.js';
-import { addReencryptCommands } from './reencrypt.js';
-import { addStatusCommands } from './status.js';
 import { Interrupted } from './terminal.js';
-import { addTokenCommands } from './tokens.js';
 import { VERSION } from './version.js';
-import { addWriteCommand } from './write.js';
 
 const EXIT_BAD_ARGUMENT = 1;
 const EXIT_FAILED = 4;
@@ -31,25 +19,14 @@ function argumentsOf(command: Command): string {
     .join(' ');
 }
 
-function createProgram(): Command {
+/** With the commands that these words may mean. */
+async function createProgram(words: readonly string[]): Promise<Command> {
   const program = new Command('luksfuse')
     .description('LUKS in userspace: mount the plaintext of a LUKS1 or LUKS2 volume as one file')
     .version(VERSION)
     .configureHelp({ subcommandTerm: (command) => [command.name(), argumentsOf(command)].join(' ').trim() })
     .helpCommand(false);
-  addMountCommands(program);
-  addStatusCommands(program);
-  addAttachCommands(program);
-  addInspectCommands(program);
-  addCatCommand(program);
-  addWriteCommand(program);
-  addFormatCommand(program);
-  addKeyslotCommands(program);
-  addUpkeepCommands(program);
-  addTokenCommands(program);
-  addReencryptCommands(program);
-  addBenchmarkCommand(program);
-  addCompletionCommand(program);
+  await addCommands(program, words);
   return silence(program);
 }
 
@@ -103,7 +80,7 @@ export async function main(argv: string[]): Promise<void> {
   try {
     const commandLine = expandCommandLine(argv);
     if (!commandLine) return;
-    const program = createProgram();
+    const program = await createProgram(commandLine.slice(2));
     if (commandLine.length <= 2) program.outputHelp();
     else await program.parseAsync(commandLine);
   } catch (error) {

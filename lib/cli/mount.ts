@@ -1,5 +1,5 @@
 /**
- * `luksfuse mount` and `luksfuse umount`.
+ * `luksfuse mount`.
  */
 import path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -9,14 +9,12 @@ import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';
 import { requireFreeMountpoint } from '../mount/mountpoint.js';
 import { type Served, serveVolume } from '../mount/serve.js';
 import { labelsOf, type ServeOptions } from '../mount/serve-options.js';
-import { type UnmountOptions, unmountVolume } from '../mount/unmount.js';
-import { upgradeMount } from '../mount/upgrade.js';
 import { type LocatedVolume, locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
 import { unlockWith } from './credential.js';
 import { addCredentialOptions, type CredentialOptions, wholeNumber } from './credential-options.js';
 import { addHeaderOptions, openHeader } from './header.js';
-import { addJsonOption, type JsonOption, printResult } from './output.js';
+import { printResult } from './output.js';
 import { addPairingOptions, admitPairing, type PairingOptions } from './pairing.js';
 
 interface MountCommandOptions extends CredentialOptions, PairingOptions {
@@ -158,7 +156,7 @@ async function mount(
   }
 }
 
-export function addMountCommands(program: Command): void {
+export function addMountCommand(program: Command): void {
   const mountCommand = program
     .command('mount <payload> <mountpoint>')
     .alias('open')
@@ -205,19 +203,4 @@ export function addMountCommands(program: Command): void {
     .option('-q, --quiet', 'do not print the path')
     .option('--json', 'print one JSON document')
     .action(mount);
-
-  program
-    .command('umount <mountpoint>')
-    .alias('close')
-    .description('unmount; returns when the payload is synced and closed')
-    .option('-l, --lazy', 'detach it now, even while the file is in use')
-    .action(async (mountpoint: string, options: UnmountOptions) => {
-      await unmountVolume(mountpoint, options);
-    });
-
-  addJsonOption(program.command('upgrade <mountpoint>'))
-    .description('serve the mount by the version that is installed now, without unmounting')
-    .action(async (mountpoint: string, options: JsonOption) => {
-      printResult(options, await upgradeMount(mountpoint), '');
-    });
 }

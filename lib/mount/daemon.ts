@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Secret } from '../crypto/secret.js';
 import { Device } from '../device.js';
@@ -18,6 +19,9 @@ import type { LocatedVolume } from '../volume/locate.js';
 import { type ErrorRecord, fromErrorRecord, type MountInfo, toErrorRecord } from './control.js';
 import { LINE_FD, PAYLOAD_FD, sendOrder } from './order.js';
 import type { ServeOptions } from './serve-options.js';
+
+/** How long a daemon that has said why it failed may take to end. */
+const ENDING_MS = 5000;
 
 type Answer = { mount: MountInfo } | { error: ErrorRecord };
 
@@ -46,15 +50,18 @@ export async function startDaemon(
     stdio: ['ignore', 'ignore', stderr, 'pipe', payload.fd, header],
   });
   await once(child, 'spawn');
+  const exit = once(child, 'exit');
   const line = child.stdio[LINE_FD] as Duplex;
   const device = { ...payload.handle, fd: PAYLOAD_FD };
   const order = { device, layout, options, keySizeBytes: volumeKey.sizeBytes, mount: null };
   await sendOrder(line, order, volumeKey);
   const answer = await text(line);
+  const parsed = answer ? (JSON.parse(answer) as Answer) : null;
+  // One that failed has its claim on the payload until it is gone, and who tries again must not find that.
+  if (!parsed || 'error' in parsed) await Promise.race([exit, delay(ENDING_MS, undefined, { ref: false })]);
   child.unref();
-  if (!answer)
+  if (!parsed)
     throw new LuksError('DEVICE_IO', 'the daemon ended before its mount answered; see --foreground');
-  const parsed = JSON.parse(answer) as Answer;
   if ('error' in parsed) throw fromErrorRecord(parsed.error);
   return parsed.mount;
 }
