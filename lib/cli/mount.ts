@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { MountInfo } from '../mount/control.js';
 import { startDaemon } from '../mount/daemon.js';
 import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';
+import { isFileName } from '../mount/mount-session.js';
 import { requireFreeMountpoint } from '../mount/mountpoint.js';
 import { type Served, serveVolume } from '../mount/serve.js';
 import { labelsOf, type ServeOptions } from '../mount/serve-options.js';
@@ -57,9 +58,7 @@ function octalMode(text: string): number {
 }
 
 function fileName(text: string): string {
-  if (text === '' || text === '.' || text === '..' || /[/\0]/.test(text) || Buffer.byteLength(text) > 255) {
-    throw new InvalidArgumentError('It must be the name of one file.');
-  }
+  if (!isFileName(text)) throw new InvalidArgumentError('It must be the name of one file.');
   return text;
 }
 

@@ -58,9 +58,14 @@ export function withDefaults<T extends MountSettings>(options: T): T & FullSetti
   return full;
 }
 
-function requireFileName(name: string): void {
+/** True for what can be the name of one file in a directory. */
+export function isFileName(name: string): boolean {
   const isUsable = name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name);
-  if (isUsable && Buffer.byteLength(name) <= NAME_MAX_BYTES) return;
+  return isUsable && Buffer.byteLength(name) <= NAME_MAX_BYTES;
+}
+
+function requireFileName(name: string): void {
+  if (isFileName(name)) return;
   throw new LuksError(
     'BAD_ARGUMENT',
     `"${name}" cannot be a file's name; take one without "/", up to 255 bytes`,

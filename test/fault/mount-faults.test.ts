@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { FALLOC_FL_ZERO_RANGE, fallocateSync } from '../../lib/native/file.js';
+import { codeOf } from '../kit/error-code.js';
 import { withSharedMapping } from '../kit/libc.js';
 import type { Operation } from '../kit/payload-faults.js';
 import { Random, seededRandom } from '../kit/random.js';
@@ -16,15 +17,6 @@ import { type FaultyMount, mountFaulty } from './faulty-mount.js';
 const skip = skipUnless({ root: true, fuse: true });
 const { O_RDWR, O_DIRECT } = fs.constants;
 const PAGE = 4096;
-
-function codeOf(work: () => unknown): string | null {
-  try {
-    work();
-    return null;
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
-  }
-}
 
 /** Runs `work` on the open file and closes it, with whatever error close(2) has. */
 function withFile(file: string, flags: number, work: (fd: number) => void): void {

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { decryptPayload, makePair, type Pair } from '../kit/cryptsetup.js';
+import { codeOf } from '../kit/error-code.js';
 import { attachLoop } from '../kit/loop.js';
 import { luksfuse, mountVolume, unlockArgs } from '../kit/luksfuse.js';
 import { findMount } from '../kit/mounts.js';
@@ -16,15 +17,6 @@ import { mustRun, run } from '../kit/run.js';
 const MiB = 1024 * 1024;
 const PAGE = 4096;
 const skip = skipUnless({ root: true, fuse: true, loop: true, tools: ['cryptsetup', 'losetup'] });
-
-function codeOf(work: () => unknown): string | null {
-  try {
-    work();
-    return null;
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
-  }
-}
 
 /** A tmpfs of its own, unmounted at the teardown of `t`. */
 async function makeSmallDisk(t: Test, dir: string, sizeBytes: number): Promise<string> {

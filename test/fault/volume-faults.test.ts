@@ -10,6 +10,7 @@ import { Secret } from '../../lib/crypto/secret.js';
 import { Device } from '../../lib/device.js';
 import type { SegmentLayout } from '../../lib/volume/layout.js';
 import { Volume } from '../../lib/volume/volume.js';
+import { codeOf } from '../kit/error-code.js';
 import { type Effect, injectFaults, type Operation, PayloadFaults } from '../kit/payload-faults.js';
 import { makeTempDir } from '../kit/temp.js';
 
@@ -106,15 +107,6 @@ class Trial {
     other.read(bytes, 0);
     other.close();
     return bytes;
-  }
-}
-
-function codeOf(work: () => unknown): string | null {
-  try {
-    work();
-    return null;
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
   }
 }
 
