@@ -96,6 +96,13 @@ export class Device implements ReadableDevice {
     return new Device(handle);
   }
 
+  /** True where both are one file, or one block device. */
+  isSameFile(other: Device): boolean {
+    const [own, others] = [fs.fstatSync(this.fd), fs.fstatSync(other.fd)];
+    if (this.isBlockDevice && other.isBlockDevice) return own.rdev === others.rdev;
+    return own.dev === others.dev && own.ino === others.ino;
+  }
+
   get handle(): DeviceHandle {
     const { fd, path, sizeBytes, isBlockDevice, isReadOnly } = this;
     return { fd, path, sizeBytes, isBlockDevice, isReadOnly };

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { LuksError } from '../errors.js';
 import { locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
-import { unlockWith } from './credential.js';
+import { unlockVolumeWith } from './credential.js';
 import { addCredentialOptions, type CredentialOptions, wholeNumber } from './credential-options.js';
 import { addHeaderOptions, openHeader } from './header.js';
 import { admitPairing } from './pairing.js';
@@ -66,9 +66,9 @@ async function cat(payloadPath: string, options: CatOptions): Promise<void> {
         `bytes ${options.offset} to ${endBytes} do not lie within the plaintext's ${sizeBytes}`,
       );
     }
-    const { volumeKey } = await unlockWith(located, options);
-    await admitPairing(located, volumeKey.bytes, {});
-    const volume = Volume.create(located.payload, located.layout, volumeKey);
+    const keys = await unlockVolumeWith(located, options);
+    await admitPairing(located, keys, {});
+    const volume = Volume.create(located.payload, located.layout, keys);
     try {
       if (endBytes > options.offset) copyOut(volume, options.offset, endBytes);
     } finally {

@@ -4,6 +4,7 @@
  */
 import { wipe } from '../bytes.js';
 import { NO_KDF_LIMITS } from '../crypto/kdf.js';
+import type { VolumeKeys } from '../crypto/secret.js';
 import { MemoryDevice } from '../device.js';
 import { LuksError } from '../errors.js';
 import {
@@ -17,7 +18,8 @@ import type { OpenKeyslotOptions } from '../keyslot/open.js';
 import { requireVolumeKey, type Unlock, type Unlocked } from '../keyslot/unlock.js';
 import { hasCredential, PASSPHRASE_CREDENTIAL } from '../keysource/credential-file.js';
 import { readKeySource } from '../keysource/source.js';
-import type { LocatedHeader } from '../volume/locate.js';
+import type { LocatedHeader, LocatedVolume } from '../volume/locate.js';
+import { unlockKeys } from '../volume/open.js';
 import { type CredentialOptions, findKeySource } from './credential-options.js';
 import { headerDescriptor } from './header.js';
 import { readStdinLine } from './stdin-line.js';
@@ -141,9 +143,14 @@ export function withKey<T>(
 
 /**
  * The volume key behind the key that `options` name, else behind one that the system has ready, else behind a typed
- * one. The caller destroys it.
+ * one. The caller destroys it. For a volume that is to be used there is `unlockVolumeWith`.
  */
 export function unlockWith(located: LocatedHeader, options: CredentialOptions): Promise<Unlocked> {
   const { device, header } = located;
   return useFirstFit(listKeys(located, options, true), (unlock) => requireVolumeKey(device, header, unlock));
+}
+
+/** The keys that the volume takes, behind the same. The caller destroys them. */
+export function unlockVolumeWith(located: LocatedVolume, options: CredentialOptions): Promise<VolumeKeys> {
+  return useFirstFit(listKeys(located, options, true), (unlock) => unlockKeys(located, unlock));
 }

@@ -3,6 +3,7 @@
  */
 import path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { destroyKeys } from '../crypto/secret.js';
 import type { MountInfo } from '../mount/control.js';
 import { startDaemon } from '../mount/daemon.js';
 import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';
@@ -12,7 +13,7 @@ import { type Served, serveVolume } from '../mount/serve.js';
 import { labelsOf, type ServeOptions } from '../mount/serve-options.js';
 import { type LocatedVolume, locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
-import { unlockWith } from './credential.js';
+import { unlockVolumeWith } from './credential.js';
 import { addCredentialOptions, type CredentialOptions, wholeNumber } from './credential-options.js';
 import { addHeaderOptions, openHeader } from './header.js';
 import { printResult } from './output.js';
@@ -136,18 +137,18 @@ async function mount(
     printResult(options, info, options.quiet ? '' : info.file);
   };
   try {
-    const { volumeKey } = await unlockWith(located, options);
+    const keys = await unlockVolumeWith(located, options);
     try {
-      await admitPairing(located, volumeKey.bytes, options);
+      await admitPairing(located, keys, options);
       const served = serveOptions(located, mountpoint.path, driver, options);
       if (options.foreground) {
-        const volume = Volume.create(located.payload, located.layout, volumeKey);
+        const volume = Volume.create(located.payload, located.layout, keys);
         await serveInForeground(volume, served, announce);
       } else {
-        announce(await startDaemon(located, volumeKey, served));
+        announce(await startDaemon(located, keys, served));
       }
     } finally {
-      volumeKey.destroy();
+      destroyKeys(keys);
     }
   } finally {
     located.device.close();

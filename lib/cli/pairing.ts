@@ -2,6 +2,7 @@
  * The options about the pairing of header and payload, and what happens when it does not hold.
  */
 import type { Command } from 'commander';
+import type { VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { findMispairing, recordPairing } from '../keyslot/pairing.js';
@@ -23,10 +24,13 @@ export function addPairingOptions(command: Command): Command {
  * is refused, and for one that is only read a warning is printed.
  */
 export async function admitPairing(
-  { device, header, payload }: LocatedVolume,
-  volumeKey: Uint8Array,
+  { device, header, payload, layout }: LocatedVolume,
+  keys: VolumeKeys,
   { pair, ignorePairing }: PairingOptions,
 ): Promise<void> {
+  // A reencryption has taken the pairing away, and the end of it brings another.
+  if (layout.reencryption && !pair) return;
+  const volumeKey = keys.get(layout.segments[0]!.digest!)!.bytes;
   if (pair) {
     if (header.version === 1)
       throw new LuksError('BAD_ARGUMENT', 'LUKS1 has no place for a pairing; leave --pair out');

@@ -3,6 +3,7 @@
  * steps where a signal asks for it.
  */
 import { formatBytes } from '../bytes.js';
+import { destroyKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
@@ -133,7 +134,7 @@ export function finishReencryption(
       throw new Interrupted(signal()!);
     } finally {
       reporter.finish();
-      for (const key of target.keys.values()) key.destroy();
+      destroyKeys(target.keys);
     }
   });
 }

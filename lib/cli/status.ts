@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { formatBytes } from '../bytes.js';
 import { type Attachment, listAttachments } from '../mount/attachments.js';
-import type { MountInfo } from '../mount/control.js';
+import type { MountInfo, ReencryptionInfo } from '../mount/control.js';
 import { listMounts, requireMountInfo } from '../mount/list.js';
 import { addJsonOption, type JsonOption, print, printResult } from './output.js';
 
@@ -25,6 +25,15 @@ function supervision({ supervisorPid }: MountInfo): string {
   return supervisorPid === null ? 'not supervised' : `supervised by pid ${supervisorPid}`;
 }
 
+function reencryptionText({ state, doneBytes, totalBytes, ...running }: ReencryptionInfo): string {
+  const percent = Math.floor((doneBytes / totalBytes) * 100);
+  const far = `${state}, ${percent} %, ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
+  if (running.error !== null) return `${far}: ${running.error}`;
+  if (running.bytesPerSecond === null) return far;
+  const left = running.secondsLeft === null ? '' : `, ${running.secondsLeft} s left`;
+  return `${far}, ${formatBytes(running.bytesPerSecond)}/s${left}`;
+}
+
 function statusText(info: MountInfo, attachments: readonly Attachment[]): string {
   const { activity } = info;
   const rows: [name: string, value: string | number][] = [
@@ -42,6 +51,7 @@ function statusText(info: MountInfo, attachments: readonly Attachment[]): string
     ['read', `${formatBytes(activity.readBytes)} in ${activity.reads} requests`],
     ['written', `${formatBytes(activity.writtenBytes)} in ${activity.writes} requests`],
   ];
+  if (info.reencryption) rows.push([info.reencryption.mode, reencryptionText(info.reencryption)]);
   for (const { id, monitor } of attachments)
     rows.push(['attached', `as ${id} to the VM at ${monitor.address}`]);
   return rows.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`).join('\n');

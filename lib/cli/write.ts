@@ -3,11 +3,12 @@
  */
 import type { Command } from 'commander';
 import { wipe } from '../bytes.js';
+import { destroyKeys } from '../crypto/secret.js';
 import { LuksError } from '../errors.js';
 import { fillFrom } from '../stream.js';
 import { locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
-import { unlockWith } from './credential.js';
+import { unlockVolumeWith } from './credential.js';
 import {
   addCredentialOptions,
   type CredentialOptions,
@@ -73,10 +74,10 @@ async function write(payloadPath: string, options: WriteOptions): Promise<void> 
         `bytes ${options.offset} to ${options.offset + (options.length ?? 0)} do not lie within the plaintext's ${sizeBytes}`,
       );
     }
-    const { volumeKey } = await unlockWith(located, options);
+    const keys = await unlockVolumeWith(located, options);
     try {
-      await admitPairing(located, volumeKey.bytes, options);
-      const volume = Volume.create(located.payload, located.layout, volumeKey);
+      await admitPairing(located, keys, options);
+      const volume = Volume.create(located.payload, located.layout, keys);
       try {
         copyIn(volume, options.offset, options.length ?? roomBytes);
         if (options.length === undefined) requireNoMore(sizeBytes);
@@ -84,7 +85,7 @@ async function write(payloadPath: string, options: WriteOptions): Promise<void> 
         volume.close();
       }
     } finally {
-      volumeKey.destroy();
+      destroyKeys(keys);
     }
   } finally {
     located.device.close();

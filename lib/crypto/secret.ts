@@ -11,6 +11,13 @@ const debug = createDebug('luksfuse:secret');
 /** What one thread hands to another so that it sees the same bytes, without a copy of them. */
 export type SecretHandle = { address: bigint; sizeBytes: number } | { shared: SharedArrayBuffer };
 
+/** Keys of a volume, by the digest that recognizes each: two of them while it is reencrypted. */
+export type VolumeKeys = ReadonlyMap<number, Secret>;
+
+export function destroyKeys(keys: VolumeKeys): void {
+  for (const key of keys.values()) key.destroy();
+}
+
 /**
  * Key bytes with an owner. The owner calls `destroy`, which wipes and unmaps; a borrower in another thread
  * (`Secret.borrow`) only ever reads, and must be gone before that.

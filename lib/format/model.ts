@@ -165,6 +165,12 @@ export function findDigestOf(header: Metadata, keyslot: number): { id: number; d
   return null;
 }
 
+/** The digest that the key of this segment must match, or null. */
+export function findDigestOfSegment(header: Metadata, segment: Segment): number | null {
+  for (const [id, digest] of header.digests) if (digest.segments.includes(segment.id)) return id;
+  return null;
+}
+
 /** True for what a reencryption keeps of the layout before or after it. */
 export function isBackupSegment(segment: Segment): boolean {
   return segment.flags.some((flag) => flag.startsWith('backup-'));

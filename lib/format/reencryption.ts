@@ -6,7 +6,14 @@ import { LuksError } from '../errors.js';
 import { editHeader, withoutKeyslots } from './edit.js';
 import { type JsonObject, member, objectMember } from './json.js';
 import { encodeDigest, encodeSegment } from './metadata.js';
-import { type AreaPlace, type Digest, findDigestOf, type LuksHeader, type Segment } from './model.js';
+import {
+  type AreaPlace,
+  type Digest,
+  findDigestOf,
+  findDigestOfSegment,
+  type LuksHeader,
+  type Segment,
+} from './model.js';
 
 export type ReencryptionMode = 'encrypt' | 'reencrypt' | 'decrypt';
 export type Direction = 'forward' | 'backward';
@@ -80,11 +87,6 @@ function decodePlan(keyslot: JsonObject, area: AreaPlace): ReencryptionPlan {
   };
 }
 
-function digestOfSegment(header: LuksHeader, segment: Segment): number | null {
-  for (const [id, digest] of header.digests) if (digest.segments.includes(segment.id)) return id;
-  return null;
-}
-
 function requireBackup(header: LuksHeader, flag: string): Segment {
   const found = header.segments.filter(({ flags }) => flags.includes(flag));
   if (found.length !== 1) throw corrupt(`has ${found.length} segments "${flag}"`);
@@ -118,7 +120,8 @@ export function requireReencryption(header: LuksHeader): Reencryption {
     (previous.type === 'linear') === (plan.mode === 'encrypt') &&
     (final.type === 'linear') === (plan.mode === 'decrypt');
   if (!isConsistent) throw unsupported('moves the data, or mixes its segments');
-  const digestOf = (segment: Segment) => (segment.type === 'crypt' ? digestOfSegment(header, segment) : null);
+  const digestOf = (segment: Segment) =>
+    segment.type === 'crypt' ? findDigestOfSegment(header, segment) : null;
   return {
     ...plan,
     keyslot,

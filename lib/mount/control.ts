@@ -18,6 +18,19 @@ import { socketPathOf } from './registry.js';
 /** A daemon greets at once; its main thread does nothing else. */
 const GREETING_MS = 5000;
 
+/** How far a reencryption of a mounted volume is. */
+export interface ReencryptionInfo {
+  mode: 'encrypt' | 'reencrypt' | 'decrypt';
+  /** `failed` where it stopped at an error, which `error` tells. */
+  state: 'running' | 'paused' | 'failed';
+  doneBytes: number;
+  totalBytes: number;
+  /** Of the last moments; null where it does not run. */
+  bytesPerSecond: number | null;
+  secondsLeft: number | null;
+  error: string | null;
+}
+
 /** What a mount is, for people and for `umount`. */
 export interface MountInfo {
   /** The process that serves. */
@@ -38,6 +51,8 @@ export interface MountInfo {
   allowsDiscards: boolean;
   /** Which implementation of the cipher runs. */
   engine: string;
+  /** Null where none has begun that has not ended. */
+  reencryption: ReencryptionInfo | null;
   /** As of the moment when it was asked. */
   activity: Activity;
 }

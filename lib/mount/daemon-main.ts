@@ -15,8 +15,8 @@ const debug = createDebug('luksfuse:daemon');
 
 makeProcessUndumpable();
 try {
-  const { order, volumeKey } = receiveOrder();
-  const volume = Volume.create(Device.adopt(order.device), order.layout, volumeKey);
+  const { order, keys } = receiveOrder();
+  const volume = Volume.create(Device.adopt(order.device), order.layout, keys);
   const serving = serveVolume(volume, order.options);
   unmountOnSignals(serving);
   const served = await serving;

@@ -11,7 +11,7 @@ import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Secret } from '../crypto/secret.js';
+import type { VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { canShareBetweenProcesses } from '../native/shared-memory.js';
@@ -32,11 +32,11 @@ function canSupervise({ driver, isSupervised }: ServeOptions): boolean {
 
 /**
  * Starts the daemon, a supervisor where the mount is to have one, and returns when its mount answers; throws its reason
- * where it could not mount. The caller closes the payload and destroys the key: the daemon has its own.
+ * where it could not mount. The caller closes the payload and destroys the keys: the daemon has its own.
  */
 export async function startDaemon(
   located: LocatedVolume,
-  volumeKey: Secret,
+  keys: VolumeKeys,
   options: ServeOptions,
 ): Promise<MountInfo> {
   const { payload, layout } = located;
@@ -53,8 +53,7 @@ export async function startDaemon(
   const exit = once(child, 'exit');
   const line = child.stdio[LINE_FD] as Duplex;
   const device = { ...payload.handle, fd: PAYLOAD_FD };
-  const order = { device, layout, options, keySizeBytes: volumeKey.sizeBytes, mount: null };
-  await sendOrder(line, order, volumeKey);
+  await sendOrder(line, { device, layout, options, mount: null }, keys);
   const answer = await text(line);
   const parsed = answer ? (JSON.parse(answer) as Answer) : null;
   // One that failed has its claim on the payload until it is gone, and who tries again must not find that.

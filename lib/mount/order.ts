@@ -1,12 +1,12 @@
 /**
- * What one process tells the next about the volume that it shall serve: everything but the key as data, the key's bytes
+ * What one process tells the next about the volume that it shall serve: everything but the keys as data, the keys' bytes
  * after it, from locked memory into locked memory, and files as open descriptors under agreed numbers, so that nothing
  * is opened twice.
  */
 import fs from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { deserialize, serialize } from 'node:v8';
-import { Secret } from '../crypto/secret.js';
+import { Secret, type VolumeKeys } from '../crypto/secret.js';
 import type { DeviceHandle } from '../device.js';
 import { LuksError, systemError } from '../errors.js';
 import type { VolumeLayout } from '../volume/layout.js';
@@ -23,7 +23,7 @@ export const FUSE_FD = 6;
 export const MEMORY_FD = 7;
 
 /** Changes with this file, with what a server and its supervisor say to each other, and with the session's memory. */
-const VERSION = 1;
+const VERSION = 2;
 const LENGTH_BYTES = 4;
 /** The order is some segments and paths; more than this is not one of ours. */
 const MAX_ORDER_BYTES = 1024 * 1024;
@@ -32,24 +32,32 @@ export interface Order {
   device: DeviceHandle;
   layout: VolumeLayout;
   options: ServeOptions;
-  keySizeBytes: number;
   /** The mount to take over; null where it is still to be made. */
   mount: MountRecord | null;
 }
 
+type SentOrder = Order & {
+  version: number;
+  /** In the order in which their bytes follow. */
+  keys: readonly { digest: number; sizeBytes: number }[];
+};
+
 /** Returns when all of it is on its way. */
-export async function sendOrder(line: Duplex, order: Order, volumeKey: Secret): Promise<void> {
-  const bytes = serialize({ version: VERSION, ...order });
+export async function sendOrder(line: Duplex, order: Order, keys: VolumeKeys): Promise<void> {
+  const shapes = [...keys].map(([digest, { sizeBytes }]) => ({ digest, sizeBytes }));
+  const bytes = serialize({ version: VERSION, ...order, keys: shapes } satisfies SentOrder);
   const length = Buffer.alloc(LENGTH_BYTES);
   length.writeUInt32LE(bytes.length);
-  line.write(length);
-  line.write(bytes);
   await new Promise<void>((resolve, reject) => {
     line.once('error', reject);
-    line.write(volumeKey.bytes, () => {
+    const isSent = () => {
       line.off('error', reject);
       resolve();
-    });
+    };
+    const pieces = [length, bytes, ...[...keys.values()].map((key) => key.bytes)];
+    for (const [index, piece] of pieces.entries()) {
+      line.write(piece, index === pieces.length - 1 ? isSent : undefined);
+    }
   });
 }
 
@@ -61,20 +69,24 @@ function readExactly(fd: number, buffer: Uint8Array): void {
   }
 }
 
-/** Takes what `sendOrder` sent. The caller owns the key. Throws UNSUPPORTED where another version of this sent it. */
-export function receiveOrder(): { order: Order; volumeKey: Secret } {
+/** Takes what `sendOrder` sent. The caller owns the keys. Throws UNSUPPORTED where another version of this sent it. */
+export function receiveOrder(): { order: Order; keys: VolumeKeys } {
   const length = Buffer.alloc(LENGTH_BYTES);
   readExactly(LINE_FD, length);
   const bytes = Buffer.alloc(Math.min(length.readUInt32LE(), MAX_ORDER_BYTES));
   readExactly(LINE_FD, bytes);
-  const { version, ...order } = deserialize(bytes) as Order & { version: number };
+  const { version, keys: shapes, ...order } = deserialize(bytes) as SentOrder;
   if (version !== VERSION) {
     throw new LuksError(
       'UNSUPPORTED',
       'this version cannot go on with a mount of the version that made it; unmount, and mount again',
     );
   }
-  const volumeKey = Secret.allocate(order.keySizeBytes);
-  readExactly(LINE_FD, volumeKey.bytes);
-  return { order, volumeKey };
+  const keys = new Map<number, Secret>();
+  for (const { digest, sizeBytes } of shapes) {
+    const key = Secret.allocate(sizeBytes);
+    readExactly(LINE_FD, key.bytes);
+    keys.set(digest, key);
+  }
+  return { order, keys };
 }

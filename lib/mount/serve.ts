@@ -3,9 +3,10 @@
  * The same for a daemon that nobody supervises, for --foreground and for the library.
  */
 import { LuksError } from '../errors.js';
+import type { VolumeLayout } from '../volume/layout.js';
 import type { Volume } from '../volume/volume.js';
 import { attend } from './attend.js';
-import type { MountInfo } from './control.js';
+import type { MountInfo, ReencryptionInfo } from './control.js';
 import { startDriver } from './driver.js';
 import type { MountSession, SessionOptions } from './mount-session.js';
 import type { ServeOptions } from './serve-options.js';
@@ -16,6 +17,21 @@ export interface Served {
   closed: Promise<void>;
   /** Asks the kernel to unmount and waits for `closed`, unless lazy. Throws BUSY while a program uses the file. */
   unmount(options?: { lazy?: boolean }): Promise<void>;
+}
+
+/** Of the form that the volume is in, or is getting. */
+function cipherOf({ segments }: VolumeLayout): string {
+  return segments.find(({ encryption }) => encryption !== null)?.encryption ?? 'none';
+}
+
+/** How far a reencryption is that was begun before this mount, and does not go on. */
+function pausedReencryption({ reencryption }: VolumeLayout): ReencryptionInfo | null {
+  if (!reencryption) return null;
+  const { mode, doneBytes, totalBytes } = reencryption;
+  return {
+    ...{ mode, doneBytes, totalBytes, state: 'paused' },
+    ...{ bytesPerSecond: null, secondsLeft: null, error: null },
+  };
 }
 
 /** The mount as this process serves it. */
@@ -31,9 +47,10 @@ export function describeMount(
     mountpoint: session.mountpoint,
     file: session.filePath,
     ...labels,
-    cipher: handle.layout.segments[0]!.encryption,
+    cipher: cipherOf(handle.layout),
     allowsDiscards: handle.layout.allowsDiscards && !isReadOnly && driver === 'dev-fuse',
     ...{ sectorSize, sizeBytes, isReadOnly, driver, engine },
+    reencryption: pausedReencryption(handle.layout),
     activity: session.activity(),
   };
 }

@@ -65,8 +65,8 @@ async function serve(volume: Volume, { options, mount: record }: Order): Promise
 
 makeProcessUndumpable();
 try {
-  const { order, volumeKey } = receiveOrder();
-  await serve(Volume.create(Device.adopt(order.device), order.layout, volumeKey), order);
+  const { order, keys } = receiveOrder();
+  await serve(Volume.create(Device.adopt(order.device), order.layout, keys), order);
 } catch (error) {
   fs.writeSync(LINE_FD, `${JSON.stringify({ error: toErrorRecord(error) } satisfies FromServer)}\n`);
   die(error as Error);

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import type net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Secret } from '../crypto/secret.js';
+import type { VolumeKeys } from '../crypto/secret.js';
 import { LuksError } from '../errors.js';
 import { type ErrorRecord, fromErrorRecord, type MountInfo, type ServerProgram } from './control.js';
 import { LINE_FD, type Order, sendOrder } from './order.js';
@@ -65,7 +65,7 @@ export class ServerProcess {
     program: ServerProgram,
     descriptors: ServerDescriptors,
     order: Order,
-    volumeKey: Secret,
+    keys: VolumeKeys,
     signal: AbortSignal,
   ): Promise<ServerProcess> {
     const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
@@ -82,7 +82,7 @@ export class ServerProcess {
     });
     const server = new ServerProcess(child);
     const ready = server.#hears('ready', START_MS);
-    await sendOrder(server.#stream, order, volumeKey).catch(() => {});
+    await sendOrder(server.#stream, order, keys).catch(() => {});
     if (await ready) return server;
     server.kill();
     const how = await server.exited;

@@ -26,8 +26,8 @@ async function attendOrUnmount(
 
 makeProcessUndumpable();
 try {
-  const { order, volumeKey } = receiveOrder();
-  const starting = Supervisor.start(order, volumeKey);
+  const { order, keys } = receiveOrder();
+  const starting = Supervisor.start(order, keys);
   unmountOnSignals(starting);
   const supervisor = await starting;
   const { closed } = await attendOrUnmount(supervisor, order.options);

@@ -1,16 +1,16 @@
 /**
- * Keeps a mount while the processes that serve it come and go: holds the connection, the payload and the key, and starts
+ * Keeps a mount while the processes that serve it come and go: holds the connection, the payload and the keys, and starts
  * another server where one dies, or where a newer program is to go on.
  *
  * A server begins only when the one before is dead, so that no write of that one can come after one of its own; then it
  * has the kernel send again what was left unanswered. Requests say where they read and write, so that doing one twice
  * does no harm.
- * Knows neither what a request is nor what the key is for.
+ * Knows neither what a request is nor what the keys are for.
  */
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import createDebug from 'debug';
-import type { Secret } from '../crypto/secret.js';
+import { destroyKeys, type VolumeKeys } from '../crypto/secret.js';
 import { isSystemError, LuksError } from '../errors.js';
 import type { Attended } from './attend.js';
 import type { MountInfo, ServerProgram } from './control.js';
@@ -34,7 +34,7 @@ export class Supervisor implements Attended {
   readonly mountpoint: string;
   readonly ended: Promise<Error | undefined>;
   readonly #order: Order;
-  readonly #volumeKey: Secret;
+  readonly #keys: VolumeKeys;
   readonly #mount: FuseMount;
   readonly #memoryFd: number;
   #resolveEnded!: (error: Error | undefined) => void;
@@ -47,9 +47,9 @@ export class Supervisor implements Attended {
   /** Aborted at the end of the mount: no process of it is left then. */
   readonly #ending = new AbortController();
 
-  private constructor(order: Order, volumeKey: Secret, mount: FuseMount, memoryFd: number) {
+  private constructor(order: Order, keys: VolumeKeys, mount: FuseMount, memoryFd: number) {
     this.#order = { ...order, mount: mount.record };
-    this.#volumeKey = volumeKey;
+    this.#keys = keys;
     this.#mount = mount;
     this.#memoryFd = memoryFd;
     this.mountpoint = mount.mountpoint.path;
@@ -59,16 +59,16 @@ export class Supervisor implements Attended {
   }
 
   /**
-   * Mounts, and returns when the mount is served. Takes over the key and, under their numbers, the payload and the header;
+   * Mounts, and returns when the mount is served. Takes over the keys and, under their numbers, the payload and the header;
    * they are given up at the end of the mount.
    */
-  static async start(order: Order, volumeKey: Secret): Promise<Supervisor> {
+  static async start(order: Order, keys: VolumeKeys): Promise<Supervisor> {
     const { session, labels } = order.options;
     const { isReadOnly } = order.device;
     const mount = await FuseMount.make({ ...withDefaults(session), source: labels.payload, isReadOnly });
     const memoryFd = createSessionFile();
     initializeMemory(session, mount.mountpoint.isDirectory, mapSessionMemory(memoryFd));
-    const supervisor = new Supervisor(order, volumeKey, mount, memoryFd);
+    const supervisor = new Supervisor(order, keys, mount, memoryFd);
     try {
       supervisor.#promote(await supervisor.#startServer(OWN_PROGRAM));
       await mount.tune();
@@ -121,7 +121,7 @@ export class Supervisor implements Attended {
   async #startServer(program: ServerProgram): Promise<ServerProcess> {
     const { signal } = this.#ending;
     const descriptors = [PAYLOAD_FD, HEADER_FD, this.#mount.fd, this.#memoryFd] as const;
-    const start = ServerProcess.start(program, [...descriptors], this.#order, this.#volumeKey, signal);
+    const start = ServerProcess.start(program, [...descriptors], this.#order, this.#keys, signal);
     this.#starting.add(start);
     try {
       return await start;
@@ -184,7 +184,7 @@ export class Supervisor implements Attended {
   async #finish(error: Error | undefined): Promise<void> {
     this.#ending.abort();
     await Promise.allSettled([...this.#starting, this.#successor?.exited]);
-    this.#volumeKey.destroy();
+    destroyKeys(this.#keys);
     this.#mount.close();
     for (const fd of [PAYLOAD_FD, HEADER_FD, this.#memoryFd]) fs.closeSync(fd);
     this.#resolveEnded(error);

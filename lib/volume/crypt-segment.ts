@@ -1,32 +1,31 @@
 /**
  * One encrypted segment of a payload: any byte range of its plaintext, read and written through whole sectors.
  * LUKS2 on-disk format, "Segments"; a LUKS1 payload is one segment with 512-byte sectors.
- * Knows nothing of headers; offsets are relative to the segment, and its caller keeps them inside it.
+ * Knows nothing of headers; offsets are relative to the segment. Its caller keeps them inside it, and has the whole
+ * sectors around them locked.
  */
-import { alignDown, alignUp, wipe } from '../bytes.js';
+import { alignDown, wipe } from '../bytes.js';
 import { allocateIoBuffer, releaseIoBuffer } from '../crypto/kernel.js';
 import { createSectorCipher, IV_SECTOR_BYTES, type SectorCipher } from '../crypto/sector-cipher.js';
 import type { Device } from '../device.js';
 import { splitAtSectors } from './extents.js';
 import type { SegmentLayout } from './layout.js';
-import type { RangeLock } from './range-lock.js';
+import type { VolumeSegment } from './volume-segment.js';
 
-export class CryptSegment {
+export class CryptSegment implements VolumeSegment {
   readonly layout: SegmentLayout;
   readonly #device: Device;
-  readonly #lock: RangeLock;
   readonly #cipher: SectorCipher;
   readonly #sector: Buffer;
   /** The ciphertext of a sector before part of it is written. */
   readonly #before: Buffer;
 
-  constructor(device: Device, lock: RangeLock, layout: SegmentLayout, volumeKey: Uint8Array) {
+  constructor(device: Device, layout: SegmentLayout, encryption: string, volumeKey: Uint8Array) {
     this.layout = layout;
     this.#device = device;
-    this.#lock = lock;
     // Whether the null cipher may be used is layoutVolume's to say, and was said.
     const options = { allowNullCipher: true };
-    this.#cipher = createSectorCipher(layout.encryption, volumeKey, layout.sectorSizeBytes, options);
+    this.#cipher = createSectorCipher(encryption, volumeKey, layout.sectorSizeBytes, options);
     this.#sector = allocateIoBuffer(layout.sectorSizeBytes);
     this.#before = Buffer.alloc(layout.sectorSizeBytes);
   }
@@ -37,35 +36,25 @@ export class CryptSegment {
 
   /** Fills `target` with plaintext from `offsetBytes`. */
   read(target: Uint8Array, offsetBytes: number): void {
-    this.#lock.acquireShared(...this.#sectorsOnDevice(offsetBytes, target.length));
-    try {
-      const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, target.length);
-      if (headBytes > 0) this.#readPart(target.subarray(0, headBytes), offsetBytes);
-      if (wholeBytes > 0) {
-        this.#readSectors(target.subarray(headBytes, headBytes + wholeBytes), offsetBytes + headBytes);
-      }
-      if (tailBytes > 0) {
-        this.#readPart(target.subarray(headBytes + wholeBytes), offsetBytes + headBytes + wholeBytes);
-      }
-    } finally {
-      this.#lock.release();
+    const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, target.length);
+    if (headBytes > 0) this.#readPart(target.subarray(0, headBytes), offsetBytes);
+    if (wholeBytes > 0) {
+      this.#readSectors(target.subarray(headBytes, headBytes + wholeBytes), offsetBytes + headBytes);
+    }
+    if (tailBytes > 0) {
+      this.#readPart(target.subarray(headBytes + wholeBytes), offsetBytes + headBytes + wholeBytes);
     }
   }
 
   /** Writes `source` at `offsetBytes`; `source` is encrypted where it lies, so its plaintext is gone after. */
   writeInPlace(source: Uint8Array, offsetBytes: number): void {
-    this.#lock.acquireExclusive(...this.#sectorsOnDevice(offsetBytes, source.length));
-    try {
-      const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, source.length);
-      if (headBytes > 0) this.#writePart(source.subarray(0, headBytes), offsetBytes);
-      if (wholeBytes > 0) {
-        this.#writeSectors(source.subarray(headBytes, headBytes + wholeBytes), offsetBytes + headBytes);
-      }
-      if (tailBytes > 0) {
-        this.#writePart(source.subarray(headBytes + wholeBytes), offsetBytes + headBytes + wholeBytes);
-      }
-    } finally {
-      this.#lock.release();
+    const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, source.length);
+    if (headBytes > 0) this.#writePart(source.subarray(0, headBytes), offsetBytes);
+    if (wholeBytes > 0) {
+      this.#writeSectors(source.subarray(headBytes, headBytes + wholeBytes), offsetBytes + headBytes);
+    }
+    if (tailBytes > 0) {
+      this.#writePart(source.subarray(headBytes + wholeBytes), offsetBytes + headBytes + wholeBytes);
     }
   }
 
@@ -74,16 +63,11 @@ export class CryptSegment {
    * the rest of such a sector stays. What the whole ones read as afterwards is whatever the storage decrypts to.
    */
   discard(offsetBytes: number, lengthBytes: number): void {
-    this.#lock.acquireExclusive(...this.#sectorsOnDevice(offsetBytes, lengthBytes));
-    try {
-      const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, lengthBytes);
-      const wholeStart = offsetBytes + headBytes;
-      if (wholeBytes > 0) this.#device.discard(this.layout.deviceOffsetBytes + wholeStart, wholeBytes);
-      if (headBytes > 0) this.#writePart(new Uint8Array(headBytes), offsetBytes);
-      if (tailBytes > 0) this.#writePart(new Uint8Array(tailBytes), wholeStart + wholeBytes);
-    } finally {
-      this.#lock.release();
-    }
+    const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, lengthBytes);
+    const wholeStart = offsetBytes + headBytes;
+    if (wholeBytes > 0) this.#device.discard(this.layout.deviceOffsetBytes + wholeStart, wholeBytes);
+    if (headBytes > 0) this.#writePart(new Uint8Array(headBytes), offsetBytes);
+    if (tailBytes > 0) this.#writePart(new Uint8Array(tailBytes), wholeStart + wholeBytes);
   }
 
   destroy(): void {
@@ -94,15 +78,6 @@ export class CryptSegment {
 
   #split(offsetBytes: number, lengthBytes: number) {
     return splitAtSectors(offsetBytes, lengthBytes, this.layout.sectorSizeBytes);
-  }
-
-  /** The whole sectors around a range, as the bytes of the device that the range lock counts in. */
-  #sectorsOnDevice(offsetBytes: number, lengthBytes: number): [startBytes: number, endBytes: number] {
-    const { deviceOffsetBytes, sectorSizeBytes } = this.layout;
-    return [
-      deviceOffsetBytes + alignDown(offsetBytes, sectorSizeBytes),
-      deviceOffsetBytes + alignUp(offsetBytes + lengthBytes, sectorSizeBytes),
-    ];
   }
 
   #ivSector(offsetBytes: number): bigint {

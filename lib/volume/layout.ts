@@ -5,8 +5,15 @@
 import { alignDown, formatBytes } from '../bytes.js';
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
-import { isNullCipher, type LuksHeader, type Segment, volumeSegments } from '../format/model.js';
-import { requireReadablePayload } from '../format/requirements.js';
+import {
+  findDigestOfSegment,
+  isNullCipher,
+  type LuksHeader,
+  type Segment,
+  volumeSegments,
+} from '../format/model.js';
+import { isInReencryption, requireReadablePayload } from '../format/requirements.js';
+import { type ReencryptionProgress, readProgress, settledHeader } from './reencrypt-open.js';
 
 /** LUKS2 on-disk format, "Config": a persistent flag, which cryptsetup heeds too. */
 const ALLOW_DISCARDS_FLAG = 'allow-discards';
@@ -19,8 +26,10 @@ export interface SegmentLayout {
   deviceOffsetBytes: number;
   /** IV number of the first sector, in 512-byte units. */
   ivTweak: bigint;
-  /** `aes-xts-plain64` */
-  encryption: string;
+  /** `aes-xts-plain64`; null for plaintext, which an encryption has not reached yet. */
+  encryption: string | null;
+  /** That of its key; null for plaintext. */
+  digest: number | null;
   sectorSizeBytes: number;
 }
 
@@ -31,6 +40,8 @@ export interface VolumeLayout {
   sizeBytes: number;
   /** What is discarded is given back to the payload's storage, which shows where the volume is empty. */
   allowsDiscards: boolean;
+  /** How far a reencryption is that has begun and not ended, else null. */
+  reencryption: ReencryptionProgress | null;
 }
 
 /** A part of the plaintext; without a size it reaches to the end. */
@@ -57,23 +68,27 @@ function requireNoNullCipher(header: LuksHeader): void {
 }
 
 /**
- * Lays the header's segments out on `payload`.
+ * Lays the header's segments out on `payload`; in the middle of a reencryption, as they are when its hot zone has been
+ * recovered (`unlockVolume` does that).
  * Throws DEVICE_IO where the payload is too small for them, UNSUPPORTED for segments that are no
- * ciphertext and for unfinished reencryptions.
+ * ciphertext and for reencryptions that are not known here.
  */
 export function layoutVolume(header: LuksHeader, payload: Device, options: LayoutOptions = {}): VolumeLayout {
-  requireReadablePayload(header, 'open the volume');
+  const isUnderWay = isInReencryption(header);
+  if (!isUnderWay) requireReadablePayload(header, 'open the volume');
   if (!options.allowNullCipher) requireNoNullCipher(header);
+  const settled = isUnderWay ? settledHeader(header, payload) : header;
   const segments: SegmentLayout[] = [];
   let startBytes = 0;
-  for (const segment of volumeSegments(header)) {
+  for (const segment of volumeSegments(settled)) {
     const sizeBytes = sizeOnPayload(segment, payload);
     segments.push({
       startBytes,
       sizeBytes,
       deviceOffsetBytes: segment.offsetBytes,
       ivTweak: segment.ivTweak,
-      encryption: segment.encryption!, // of type crypt, as requireReadablePayload saw
+      encryption: segment.encryption,
+      digest: segment.encryption === null ? null : requireDigest(settled, segment),
       sectorSizeBytes: segment.sectorSizeBytes,
     });
     startBytes += sizeBytes;
@@ -83,7 +98,17 @@ export function layoutVolume(header: LuksHeader, payload: Device, options: Layou
     segments,
     ...checkWindow(options.window ?? { offsetBytes: 0 }, segments, startBytes),
     allowsDiscards,
+    reencryption: isUnderWay ? readProgress(header, payload) : null,
   };
+}
+
+function requireDigest(header: LuksHeader, segment: Segment): number {
+  const digest = findDigestOfSegment(header, segment);
+  if (digest !== null) return digest;
+  throw new LuksError(
+    'UNSUPPORTED',
+    `no digest tells the key of segment ${segment.id}; try: cryptsetup repair`,
+  );
 }
 
 function sizeOnPayload(segment: Segment, payload: Device): number {

@@ -2,7 +2,6 @@
  * Finds the header and the payload of a volume and checks that they can belong together, before anyone is
  * asked for a key. Writes nothing.
  */
-import fs from 'node:fs';
 import { Device, type ReadableDevice } from '../device.js';
 import { LuksError } from '../errors.js';
 import { findHeader } from '../format/header.js';
@@ -94,7 +93,7 @@ function readDetached(device: ReadableDevice, payload: Device): LuksHeader {
     throw new LuksError('NOT_LUKS', `${device.path} carries no LUKS header${swapped}`);
   }
   if (payloadHeader && firstDataByte(header) < payloadHeader.headerSizeBytes) {
-    const isSame = device instanceof Device && isSameFile(device, payload);
+    const isSame = device instanceof Device && device.isSameFile(payload);
     throw new LuksError(
       'BAD_ARGUMENT',
       `payload ${payload.path} ${isSame ? 'is the header itself' : 'carries a LUKS header itself'}, where its ` +
@@ -132,9 +131,4 @@ function safelyFindHeader(device: Device): LuksHeader | null {
   } catch {
     return null;
   }
-}
-
-function isSameFile(a: Device, b: Device): boolean {
-  const [statA, statB] = [fs.fstatSync(a.fd), fs.fstatSync(b.fd)];
-  return statA.dev === statB.dev && statA.ino === statB.ino;
 }

@@ -2,16 +2,22 @@
  * From a header with an unfinished reencryption, its payload and a key to what goes on with it: how far it is, and the
  * keys of both sides, verified. Only reads.
  */
-import type { Secret } from '../crypto/secret.js';
-import type { Device } from '../device.js';
+import { destroyKeys, type Secret, type VolumeKeys } from '../crypto/secret.js';
+import type { Device, ReadableDevice } from '../device.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
 import { type LuksHeader, type Segment, volumeSegments } from '../format/model.js';
-import { hasParts, type Reencryption, requireReencryption } from '../format/reencryption.js';
+import {
+  hasParts,
+  type Reencryption,
+  type ReencryptionMode,
+  requireReencryption,
+  withParts,
+} from '../format/reencryption.js';
 import { requireVerified } from '../keyslot/reencrypt-digest.js';
 import { requireVolumeKey, type Unlock } from '../keyslot/unlock.js';
 import { type ReencryptionTarget, unitBytesOf } from './reencrypt.js';
-import { partsOf, type ReencryptionState } from './reencrypt-parts.js';
+import { cool, partsOf, type ReencryptionState } from './reencrypt-parts.js';
 
 /** Bytes of data on the payload. Throws BAD_ARGUMENT where they are not whole sectors, or none. */
 export function dataBytes(payload: Device, segment: Segment, unitBytes: number): number {
@@ -59,6 +65,29 @@ function requireState(header: LuksHeader, reencryption: Reencryption, payload: D
   );
 }
 
+/** `header` as it is when its hot zone, if there is one, has been recovered. Throws as `openReencryption` does. */
+export function settledHeader(header: LuksHeader, payload: Device): LuksHeader {
+  const reencryption = requireReencryption(header);
+  return withParts(header, reencryption, partsOf(cool(requireState(header, reencryption, payload))));
+}
+
+/** How far a reencryption is. */
+export interface ReencryptionProgress {
+  mode: ReencryptionMode;
+  /** With the hot zone, which is to be recovered. */
+  doneBytes: number;
+  totalBytes: number;
+  /** A cut has left a zone that is neither old nor new; it must be recovered before the volume is used. */
+  hasHotZone: boolean;
+}
+
+export function readProgress(header: LuksHeader, payload: Device): ReencryptionProgress {
+  const reencryption = requireReencryption(header);
+  const { doneBytes, totalBytes, hotBytes } = requireState(header, reencryption, payload);
+  const { mode } = reencryption;
+  return { mode, doneBytes: doneBytes + hotBytes, totalBytes, hasHotZone: hotBytes > 0 };
+}
+
 /** What opens the keyslots of one digest: a keyslot that was named counts where it is among them. */
 function narrow(unlock: Unlock, keyslots: readonly number[]): Unlock {
   if ('volumeKey' in unlock) return unlock;
@@ -73,12 +102,12 @@ function narrow(unlock: Unlock, keyslots: readonly number[]): Unlock {
  * metadata that names it, may have left none; nor is there anything to verify, as no data is touched any more.
  */
 async function requireKeys(
-  device: Device,
+  device: ReadableDevice,
   header: LuksHeader,
   reencryption: Reencryption,
   unlock: Unlock,
   isDone: boolean,
-): Promise<Map<number, Secret>> {
+): Promise<VolumeKeys> {
   const { previousDigest, finalDigest } = reencryption;
   const needed = isDone ? [finalDigest] : [previousDigest, finalDigest];
   const digests = new Set(needed.filter((id) => id !== null));
@@ -96,23 +125,35 @@ async function requireKeys(
     if (!isDone) await requireVerified(header, reencryption, bytes, unlock.limits);
     return keys;
   } catch (error) {
-    for (const key of keys.values()) key.destroy();
+    destroyKeys(keys);
     throw error;
   }
 }
 
+/** A reencryption that can be gone on with. The keys are the caller's to destroy. */
+export type OpenedReencryption = Pick<ReencryptionTarget, 'reencryption' | 'state' | 'keys'>;
+
 /**
- * The unfinished reencryption of the header on `device`, ready to be run. The keys are the caller's to destroy.
- * Throws BAD_ARGUMENT where there is none, BAD_PASSPHRASE, UNSUPPORTED, HEADER_CORRUPT.
+ * How far the reencryption in `header` is, and its keys. Throws BAD_ARGUMENT where there is none, BAD_PASSPHRASE,
+ * UNSUPPORTED, HEADER_CORRUPT.
  */
+export async function unlockReencryption(
+  device: ReadableDevice,
+  header: LuksHeader,
+  payload: Device,
+  unlock: Unlock,
+): Promise<OpenedReencryption> {
+  const reencryption = requireReencryption(header);
+  const state = requireState(header, reencryption, payload);
+  const keys = await requireKeys(device, header, reencryption, unlock, state.doneBytes === state.totalBytes);
+  return { reencryption, state, keys };
+}
+
+/** The unfinished reencryption of the header on `device`, ready to be run. See `unlockReencryption`. */
 export async function openReencryption(
   device: Device,
   payload: Device,
   unlock: Unlock,
-): Promise<ReencryptionTarget & { keys: Map<number, Secret> }> {
-  const header = readHeader(device);
-  const reencryption = requireReencryption(header);
-  const state = requireState(header, reencryption, payload);
-  const keys = await requireKeys(device, header, reencryption, unlock, state.doneBytes === state.totalBytes);
-  return { device, payload, reencryption, state, keys };
+): Promise<ReencryptionTarget> {
+  return { device, payload, ...(await unlockReencryption(device, readHeader(device), payload, unlock)) };
 }

@@ -8,7 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import createDebug from 'debug';
 import { alignDown } from '../bytes.js';
 import { hashSizeBytes } from '../crypto/hash.js';
-import type { Secret } from '../crypto/secret.js';
+import type { VolumeKeys } from '../crypto/secret.js';
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { changeHeader, planWipe, type WriteStep } from '../format/change.js';
@@ -38,8 +38,7 @@ export interface ReencryptionTarget {
   payload: Device;
   reencryption: Reencryption;
   state: ReencryptionState;
-  /** By digest. */
-  keys: ReadonlyMap<number, Secret>;
+  keys: VolumeKeys;
 }
 
 export interface RunOptions {
@@ -210,6 +209,16 @@ class Run {
       return { steps: [...planMetadata(header, changed), ...wipes], result: undefined };
     });
     this.#state = state;
+  }
+}
+
+/** Only brings a hot zone to its new form, where a cut has left one. Throws as `runReencryption` does. */
+export async function recoverReencryption(target: ReencryptionTarget): Promise<void> {
+  const run = new Run(target);
+  try {
+    if (target.state.hotBytes > 0) await run.recover();
+  } finally {
+    await run.close();
   }
 }
 

@@ -4,12 +4,13 @@
  */
 import { wipe } from '../bytes.js';
 import { allocateIoBuffer, releaseIoBuffer, requireKernel } from '../crypto/kernel.js';
-import { Secret, type SecretHandle } from '../crypto/secret.js';
+import { destroyKeys, Secret, type SecretHandle, type VolumeKeys } from '../crypto/secret.js';
 import { Device, type DeviceHandle } from '../device.js';
 import { LuksError, systemError } from '../errors.js';
-import { CryptSegment } from './crypt-segment.js';
 import type { VolumeLayout } from './layout.js';
 import { RangeLock } from './range-lock.js';
+import { FixedRow, openSegment, type PartWork, type SegmentRow } from './segment-row.js';
+import type { VolumeSegment } from './volume-segment.js';
 
 /** Work on buffers that are not I/O buffers goes through one of this size. */
 const BOUNCE_BYTES = 128 * 1024;
@@ -18,23 +19,15 @@ const BOUNCE_BYTES = 128 * 1024;
 export interface VolumeHandle {
   device: DeviceHandle;
   layout: VolumeLayout;
-  volumeKey: SecretHandle;
+  /** By digest. */
+  keys: ReadonlyMap<number, SecretHandle>;
   lockMemory: SharedArrayBuffer;
 }
 
 /** What the thread that unlocked the volume owns, and gives up in `close`. */
 interface Owned {
   device: Device;
-  volumeKey: Secret;
-}
-
-/** A part of a range, within one segment. */
-interface SegmentPart {
-  /** In the segment. */
-  startBytes: number;
-  /** Bytes of the range that lie before it. */
-  doneBytes: number;
-  count: number;
+  keys: VolumeKeys;
 }
 
 export class Volume {
@@ -44,7 +37,8 @@ export class Volume {
   readonly blockSizeBytes: number;
   readonly isReadOnly: boolean;
   readonly #device: Device;
-  readonly #segments: CryptSegment[];
+  readonly #segments: readonly VolumeSegment[];
+  readonly #row: SegmentRow;
   readonly #lock: RangeLock;
   readonly #owned: Owned | null;
   #bounce: Buffer | null = null;
@@ -58,24 +52,23 @@ export class Volume {
     this.#device = device;
     this.#owned = owned;
     this.#lock = new RangeLock(handle.lockMemory);
-    const key = owned?.volumeKey.bytes ?? Secret.borrow(handle.volumeKey);
-    this.#segments = handle.layout.segments.map(
-      (layout) => new CryptSegment(device, this.#lock, layout, key),
-    );
+    const keys = new Map([...handle.keys].map(([digest, key]) => [digest, Secret.borrow(key)]));
+    this.#segments = handle.layout.segments.map((layout) => openSegment(device, layout, keys));
+    this.#row = new FixedRow(this.#segments);
   }
 
-  /** Takes over `device` and `volumeKey`: `close` closes the one and wipes the other. */
-  static create(device: Device, layout: VolumeLayout, volumeKey: Secret): Volume {
+  /** Takes over `device` and `keys`: `close` closes the one and wipes the others. */
+  static create(device: Device, layout: VolumeLayout, keys: VolumeKeys): Volume {
     const handle: VolumeHandle = {
       device: device.handle,
       layout,
-      volumeKey: volumeKey.handle,
+      keys: new Map([...keys].map(([digest, key]) => [digest, key.handle])),
       lockMemory: RangeLock.createMemory(),
     };
-    return new Volume(handle, device, { device, volumeKey });
+    return new Volume(handle, device, { device, keys });
   }
 
-  /** The same volume in another thread. Its `close` leaves device and key to the owner. */
+  /** The same volume in another thread. Its `close` leaves device and keys to the owner. */
   static fromHandle(handle: VolumeHandle): Volume {
     return new Volume(handle, Device.adopt(handle.device), null);
   }
@@ -87,7 +80,7 @@ export class Volume {
 
   /** Which implementation of the cipher runs in this thread. */
   get engine(): string {
-    return this.#segments[0]!.engine;
+    return (this.#segments.find(({ layout }) => layout.encryption !== null) ?? this.#segments[0]!).engine;
   }
 
   get sectorSize(): number {
@@ -97,7 +90,9 @@ export class Volume {
   /** Fills `buffer` with plaintext from `offsetBytes`. Returns the bytes read, fewer only at the end. */
   read(buffer: Uint8Array, offsetBytes: number): number {
     const count = Math.max(0, Math.min(buffer.length, this.sizeBytes - offsetBytes));
-    this.#eachSegment(buffer, offsetBytes, count, (segment, part, start) => segment.read(part, start));
+    this.#shared(offsetBytes, count, (segment, { startBytes, doneBytes, count: size }) =>
+      segment.read(buffer.subarray(doneBytes, doneBytes + size), startBytes),
+    );
     return count;
   }
 
@@ -138,7 +133,7 @@ export class Volume {
   allocate(offsetBytes: number, lengthBytes: number): void {
     this.#checkRange(offsetBytes, lengthBytes);
     if (this.#device.isBlockDevice) return;
-    this.#eachPart(offsetBytes, lengthBytes, ({ layout }, { startBytes, count }) =>
+    this.#shared(offsetBytes, lengthBytes, ({ layout }, { startBytes, count }) =>
       this.#device.fallocate(0, layout.deviceOffsetBytes + startBytes, count),
     );
   }
@@ -151,12 +146,12 @@ export class Volume {
     this.#requireWritable();
     if (!this.handle.layout.allowsDiscards) throw systemError('EOPNOTSUPP', 'fallocate');
     this.#checkRange(offsetBytes, lengthBytes);
-    this.#eachPart(offsetBytes, lengthBytes, (segment, { startBytes, count }) =>
+    this.#exclusively(offsetBytes, lengthBytes, (segment, { startBytes, count }) =>
       segment.discard(startBytes, count),
     );
   }
 
-  /** Forgets the key. The owner also syncs the payload first and closes it; a sync error is thrown after that. */
+  /** Forgets the keys. The owner also syncs the payload first and closes it; a sync error is thrown after that. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -169,15 +164,15 @@ export class Volume {
     try {
       if (this.#owned && !this.isReadOnly) this.#device.sync();
     } finally {
-      this.#owned?.volumeKey.destroy();
+      if (this.#owned) destroyKeys(this.#owned.keys);
       this.#owned?.device.close();
     }
   }
 
   #writeInPlace(buffer: Uint8Array, offsetBytes: number): void {
     this.#requireWritable();
-    this.#eachSegment(buffer, offsetBytes, buffer.length, (segment, part, start) =>
-      segment.writeInPlace(part, start),
+    this.#exclusively(offsetBytes, buffer.length, (segment, { startBytes, doneBytes, count }) =>
+      segment.writeInPlace(buffer.subarray(doneBytes, doneBytes + count), startBytes),
     );
   }
 
@@ -185,36 +180,33 @@ export class Volume {
     if (this.isReadOnly) throw systemError('EROFS', 'write');
   }
 
+  /** Does `work` on the parts of a range while nobody writes in the sectors around it. */
+  #shared(offsetBytes: number, lengthBytes: number, work: PartWork): void {
+    if (lengthBytes === 0) return;
+    const startBytes = this.#toLayout(offsetBytes);
+    this.#lock.acquireShared(...this.#row.around(startBytes, startBytes + lengthBytes));
+    try {
+      this.#row.eachPart(startBytes, lengthBytes, work);
+    } finally {
+      this.#lock.release();
+    }
+  }
+
+  /** Does `work` on the parts of a range while nobody reads or writes in the sectors around it. */
+  #exclusively(offsetBytes: number, lengthBytes: number, work: PartWork): void {
+    if (lengthBytes === 0) return;
+    const startBytes = this.#toLayout(offsetBytes);
+    this.#lock.acquireExclusive(...this.#row.around(startBytes, startBytes + lengthBytes));
+    try {
+      this.#row.eachPart(startBytes, lengthBytes, work);
+    } finally {
+      this.#lock.release();
+    }
+  }
+
   /** A volume offset in the layout's count: the volume may be a window into it. */
   #toLayout(offsetBytes: number): number {
     return this.handle.layout.windowOffsetBytes + offsetBytes;
-  }
-
-  #eachSegment(
-    buffer: Uint8Array,
-    offsetBytes: number,
-    lengthBytes: number,
-    work: (segment: CryptSegment, part: Uint8Array, startBytes: number) => void,
-  ): void {
-    this.#eachPart(offsetBytes, lengthBytes, (segment, { startBytes, doneBytes, count }) =>
-      work(segment, buffer.subarray(doneBytes, doneBytes + count), startBytes),
-    );
-  }
-
-  /** The parts of a range that lie in one segment each, in order. */
-  #eachPart(
-    offsetBytes: number,
-    lengthBytes: number,
-    work: (segment: CryptSegment, part: SegmentPart) => void,
-  ): void {
-    let doneBytes = 0;
-    for (const segment of this.#segments) {
-      const startBytes = this.#toLayout(offsetBytes) + doneBytes - segment.layout.startBytes;
-      const count = Math.min(lengthBytes - doneBytes, segment.layout.sizeBytes - startBytes);
-      if (count <= 0) continue;
-      work(segment, { startBytes, doneBytes, count });
-      doneBytes += count;
-    }
   }
 
   #checkRange(offsetBytes: number, lengthBytes: number): void {

@@ -111,15 +111,16 @@ async function record(t: Test, { cache, sectorBytes }: Case, random: Random) {
   fs.mkdirSync(mountpoint);
   fs.writeFileSync(payload, Buffer.alloc(SIZE_BYTES));
   const key = randomBytes(64);
-  const segment = { startBytes: 0, deviceOffsetBytes: 0, ivTweak: 0n, encryption: ENCRYPTION };
+  const segment = { startBytes: 0, deviceOffsetBytes: 0, ivTweak: 0n, encryption: ENCRYPTION, digest: 0 };
   const layout = {
     segments: [{ ...segment, sizeBytes: SIZE_BYTES, sectorSizeBytes: sectorBytes }],
     windowOffsetBytes: 0,
     sizeBytes: SIZE_BYTES,
     allowsDiscards: false,
+    reencryption: null,
   };
   const device = Device.open(payload, { isReadOnly: false });
-  const volume = Volume.create(device, layout, Secret.takeFrom(Buffer.from(key)));
+  const volume = Volume.create(device, layout, new Map([[0, Secret.takeFrom(Buffer.from(key))]]));
   const account = new Account(randomBytes(SIZE_BYTES));
   volume.write(account.model, 0);
   const before = fs.readFileSync(payload);

@@ -61,7 +61,7 @@ const ANSWERS: Partial<Record<Effect, string | null>> = {
 
 function segments({ sectorBytes, encryption }: Format): SegmentLayout[] {
   const half = (SECTOR_COUNT / 2) * sectorBytes;
-  const common = { sizeBytes: half, encryption, sectorSizeBytes: sectorBytes };
+  const common = { sizeBytes: half, encryption, digest: 0, sectorSizeBytes: sectorBytes };
   return [
     { ...common, startBytes: 0, deviceOffsetBytes: 4096, ivTweak: 0n },
     { ...common, startBytes: half, deviceOffsetBytes: 16384 + half, ivTweak: 77n },
@@ -70,9 +70,19 @@ function segments({ sectorBytes, encryption }: Format): SegmentLayout[] {
 
 function openOn(file: string, format: Format): Volume {
   const sizeBytes = SECTOR_COUNT * format.sectorBytes;
-  const layout = { segments: segments(format), windowOffsetBytes: 0, sizeBytes, allowsDiscards: false };
+  const layout = {
+    segments: segments(format),
+    windowOffsetBytes: 0,
+    sizeBytes,
+    allowsDiscards: false,
+    reencryption: null,
+  };
   const device = Device.open(file, { isReadOnly: false });
-  return Volume.create(device, layout, Secret.takeFrom(Buffer.from(KEY.subarray(0, format.keyBytes))));
+  return Volume.create(
+    device,
+    layout,
+    new Map([[0, Secret.takeFrom(Buffer.from(KEY.subarray(0, format.keyBytes)))]]),
+  );
 }
 
 /** A volume of random bytes, its faults, and what it must hold. */

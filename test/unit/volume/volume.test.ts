@@ -23,6 +23,7 @@ const TWO_SEGMENTS: SegmentLayout[] = [
     deviceOffsetBytes: 512,
     ivTweak: 7n,
     encryption: 'aes-xts-plain64',
+    digest: 0,
     sectorSizeBytes: 512,
   },
   {
@@ -31,6 +32,7 @@ const TWO_SEGMENTS: SegmentLayout[] = [
     deviceOffsetBytes: 16384,
     ivTweak: 2n ** 64n - 8n,
     encryption: 'aes-xts-plain64',
+    digest: 0,
     sectorSizeBytes: 4096,
   },
 ];
@@ -40,11 +42,12 @@ const WHOLE: VolumeLayout = {
   windowOffsetBytes: 0,
   sizeBytes: PLAINTEXT_BYTES,
   allowsDiscards: false,
+  reencryption: null,
 };
 
 function openOn(file: string, layout: Partial<VolumeLayout> = {}, isReadOnly = false): Volume {
   const device = Device.open(file, { isReadOnly });
-  return Volume.create(device, { ...WHOLE, ...layout }, Secret.takeFrom(Buffer.from(KEY)));
+  return Volume.create(device, { ...WHOLE, ...layout }, new Map([[0, Secret.takeFrom(Buffer.from(KEY))]]));
 }
 
 function newPayload(t: { testdir(): string }): string {
@@ -177,7 +180,7 @@ t.test('a closed volume has wiped its key', async (t) => {
   const key = Secret.takeFrom(Buffer.from(KEY));
   t.ok(key.isLocked, 'kept out of swap and core dumps');
   const device = Device.open(newPayload(t), { isReadOnly: false });
-  const volume = Volume.create(device, WHOLE, key);
+  const volume = Volume.create(device, WHOLE, new Map([[0, key]]));
   const shared = Volume.fromHandle(volume.handle);
   shared.write(Buffer.from('from a borrower'), 5000);
   const seen = Buffer.alloc(15);
