@@ -15,6 +15,7 @@ import { confirm, readNewPassphrase } from './ask.js';
 import { withKey } from './credential.js';
 import { findKeySource, wholeNumber } from './credential-options.js';
 import { addPbkdfOptions, type PbkdfOptions, pbkdfChoice } from './pbkdf-options.js';
+import { checkOnlineOptions, type OnlineOptions, reencryptOnline } from './reencrypt-online.js';
 import {
   addReencryptOptions,
   beginOptions,
@@ -22,7 +23,7 @@ import {
   type ReencryptCommandOptions,
 } from './reencrypt-options.js';
 import { type Devices, finishReencryption, printBegun, withDevices } from './reencrypt-run.js';
-import { keySizeBytes } from './sizes.js';
+import { byteSize, keySizeBytes } from './sizes.js';
 
 interface CipherOptions extends ReencryptCommandOptions, PbkdfOptions {
   cipher?: string;
@@ -36,7 +37,7 @@ interface EncryptOptions extends CipherOptions {
   label?: string;
 }
 
-interface ReencryptOptions extends CipherOptions {
+interface ReencryptOptions extends CipherOptions, OnlineOptions {
   keepKey?: boolean;
 }
 
@@ -155,7 +156,8 @@ async function decrypt(payload: string, options: ReencryptCommandOptions): Promi
 
 async function reencrypt(payload: string, options: ReencryptOptions): Promise<void> {
   checkReencryptOptions(options, [...CIPHER_NAMES, 'keepKey']);
-  if (options.resumeOnly) return resume(payload, null, options);
+  checkOnlineOptions(options);
+  if (options.resumeOnly && !options.online) return resume(payload, null, options);
   if (options.keepKey && options.keySize !== undefined) {
     throw new LuksError('BAD_ARGUMENT', '--keep-key and --key-size exclude each other; give one');
   }
@@ -165,6 +167,7 @@ async function reencrypt(payload: string, options: ReencryptOptions): Promise<vo
     keepsKey: options.keepKey ?? false,
     pbkdf: pbkdfChoice(options),
   };
+  if (options.online) return reencryptOnline(payload, how, options);
   return beginAndFinish(payload, `All of ${payload} will be rewritten in place`, options, (devices, unlock) =>
     beginReencryption(devices.device, devices.payload, unlock, how),
   );
@@ -200,5 +203,8 @@ export function addReencryptCommands(program: Command): void {
     .option('--header <file>', 'the detached header; without it, at the start of the payload');
   addReencryptOptions(addCipherOptions(reencryptCommand, 'the one there is'))
     .option('--keep-key', 'no new volume key')
+    .option('--online', 'the payload is a mountpoint: its daemon does it while the file is in use')
+    .option('--pause', 'stop what goes on --online; --resume-only lets it go on')
+    .option('--max-speed <size>', 'rewrite at most so much a second --online, such as 50M', byteSize)
     .action(reencrypt);
 }

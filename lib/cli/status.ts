@@ -5,8 +5,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { formatBytes } from '../bytes.js';
 import { type Attachment, listAttachments } from '../mount/attachments.js';
-import type { MountInfo, ReencryptionInfo } from '../mount/control.js';
+import type { MountInfo } from '../mount/control.js';
 import { listMounts, requireMountInfo } from '../mount/list.js';
+import type { OnlineProgress } from '../volume/online.js';
 import { addJsonOption, type JsonOption, print, printResult } from './output.js';
 
 const WATCH_MS = 1000;
@@ -25,7 +26,7 @@ function supervision({ supervisorPid }: MountInfo): string {
   return supervisorPid === null ? 'not supervised' : `supervised by pid ${supervisorPid}`;
 }
 
-function reencryptionText({ state, doneBytes, totalBytes, ...running }: ReencryptionInfo): string {
+function reencryptionText({ state, doneBytes, totalBytes, ...running }: OnlineProgress): string {
   const percent = Math.floor((doneBytes / totalBytes) * 100);
   const far = `${state}, ${percent} %, ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
   if (running.error !== null) return `${far}: ${running.error}`;
@@ -54,7 +55,7 @@ function statusText(info: MountInfo, attachments: readonly Attachment[]): string
   if (info.reencryption) rows.push([info.reencryption.mode, reencryptionText(info.reencryption)]);
   for (const { id, monitor } of attachments)
     rows.push(['attached', `as ${id} to the VM at ${monitor.address}`]);
-  return rows.map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`).join('\n');
+  return rows.map(([name, value]) => `${`${name}:`.padEnd(11)}${value}`).join('\n');
 }
 
 /** One line a second, until the mount is gone or the person has seen enough. */

@@ -4,32 +4,21 @@
  * A daemon greets each visitor with what it serves and, when it has closed the payload, says how that went:
  *   {"mount": MountInfo}      {"closed": {"error": {code, message} | null}}
  * A connection that ends without `closed` means that the daemon died. Of a supervised mount the supervisor has this end:
- * the death of a server is not seen here. A visitor may ask for another server, and gets {"mount": …} or {"error": …}:
- *   {"upgrade": ServerProgram}
+ * the death of a server is not seen here. A visitor may ask for another server, or for a reencryption, and gets {"mount": …} or {"error": …}:
+ *   {"upgrade": ServerProgram}      {"reencrypt": ReencryptRequest}
  */
 import fs from 'node:fs';
 import net from 'node:net';
 import readline from 'node:readline';
 import { type ErrorCode, LuksError } from '../errors.js';
+import type { OnlineOrder, OnlineProgress } from '../volume/online.js';
 import type { Driver } from './driver.js';
+import type { KeyOffer } from './key-line.js';
 import type { Activity } from './mount-session.js';
 import { socketPathOf } from './registry.js';
 
 /** A daemon greets at once; its main thread does nothing else. */
 const GREETING_MS = 5000;
-
-/** How far a reencryption of a mounted volume is. */
-export interface ReencryptionInfo {
-  mode: 'encrypt' | 'reencrypt' | 'decrypt';
-  /** `failed` where it stopped at an error, which `error` tells. */
-  state: 'running' | 'paused' | 'failed';
-  doneBytes: number;
-  totalBytes: number;
-  /** Of the last moments; null where it does not run. */
-  bytesPerSecond: number | null;
-  secondsLeft: number | null;
-  error: string | null;
-}
 
 /** What a mount is, for people and for `umount`. */
 export interface MountInfo {
@@ -52,7 +41,7 @@ export interface MountInfo {
   /** Which implementation of the cipher runs. */
   engine: string;
   /** Null where none has begun that has not ended. */
-  reencryption: ReencryptionInfo | null;
+  reencryption: OnlineProgress | null;
   /** As of the moment when it was asked. */
   activity: Activity;
 }
@@ -83,12 +72,18 @@ export interface ControlHandlers {
   describe(): Promise<MountInfo>;
   /** Goes on with a server of this program. */
   upgrade(program: ServerProgram): Promise<void>;
+  /** Has the reencryption in the header go on, or pause. */
+  reencrypt(request: ReencryptRequest): Promise<void>;
+}
+
+export interface ReencryptRequest {
+  order: OnlineOrder;
+  /** Of one that was begun while the volume was mounted; null for one that the mount knows. */
+  keys: KeyOffer | null;
 }
 
 type Message = { mount: MountInfo } | { closed: { error: ErrorRecord | null } } | { error: ErrorRecord };
-interface VisitorRequest {
-  upgrade: ServerProgram;
-}
+type VisitorRequest = { upgrade: ServerProgram } | { reencrypt: ReencryptRequest };
 
 /** Two paths; more is not one of ours. */
 const MAX_REQUEST_CHARACTERS = 32 * 1024;
@@ -146,7 +141,9 @@ export class ControlServer {
 
   async #answer(socket: net.Socket, request: string): Promise<void> {
     try {
-      await this.#handlers.upgrade((JSON.parse(request) as VisitorRequest).upgrade);
+      const asked = JSON.parse(request) as VisitorRequest;
+      if ('upgrade' in asked) await this.#handlers.upgrade(asked.upgrade);
+      else await this.#handlers.reencrypt(asked.reencrypt);
       send(socket, { mount: await this.#handlers.describe() });
     } catch (error) {
       send(socket, { error: toErrorRecord(error) });
@@ -190,8 +187,17 @@ export class ControlClient {
   }
 
   /** Has the mount served by a process of `program`. Returns what is mounted then; throws why it goes on as it was. */
-  async upgrade(program: ServerProgram): Promise<MountInfo> {
-    this.#socket.write(`${JSON.stringify({ upgrade: program } satisfies VisitorRequest)}\n`);
+  upgrade(program: ServerProgram): Promise<MountInfo> {
+    return this.#ask({ upgrade: program });
+  }
+
+  /** Has a reencryption go on, or pause. Returns what is mounted then; throws why nothing of it came about. */
+  reencrypt(request: ReencryptRequest): Promise<MountInfo> {
+    return this.#ask({ reencrypt: request });
+  }
+
+  async #ask(request: VisitorRequest): Promise<MountInfo> {
+    this.#socket.write(`${JSON.stringify(request)}\n`);
     const message = await this.#nextMessage('while it was to be replaced');
     if ('error' in message) throw fromErrorRecord(message.error);
     if ('mount' in message) return message.mount;

@@ -10,6 +10,7 @@ import { Secret, type VolumeKeys } from '../crypto/secret.js';
 import type { DeviceHandle } from '../device.js';
 import { LuksError, systemError } from '../errors.js';
 import type { VolumeLayout } from '../volume/layout.js';
+import type { OnlineOrder } from '../volume/online.js';
 import type { MountRecord } from './fuse-mount.js';
 import type { ServeOptions } from './serve-options.js';
 
@@ -34,6 +35,8 @@ export interface Order {
   options: ServeOptions;
   /** The mount to take over; null where it is still to be made. */
   mount: MountRecord | null;
+  /** How the reencryption in the header is to go on while the mount is served; null where none is to. */
+  online: OnlineOrder | null;
 }
 
 type SentOrder = Order & {

@@ -4,9 +4,10 @@
  */
 import { LuksError } from '../errors.js';
 import type { VolumeLayout } from '../volume/layout.js';
+import type { OnlineProgress } from '../volume/online.js';
 import type { Volume } from '../volume/volume.js';
 import { attend } from './attend.js';
-import type { MountInfo, ReencryptionInfo } from './control.js';
+import type { MountInfo } from './control.js';
 import { startDriver } from './driver.js';
 import type { MountSession, SessionOptions } from './mount-session.js';
 import type { ServeOptions } from './serve-options.js';
@@ -25,7 +26,7 @@ function cipherOf({ segments }: VolumeLayout): string {
 }
 
 /** How far a reencryption is that was begun before this mount, and does not go on. */
-function pausedReencryption({ reencryption }: VolumeLayout): ReencryptionInfo | null {
+function pausedReencryption({ reencryption }: VolumeLayout): OnlineProgress | null {
   if (!reencryption) return null;
   const { mode, doneBytes, totalBytes } = reencryption;
   return {
@@ -39,6 +40,7 @@ export function describeMount(
   volume: Volume,
   session: MountSession,
   { driver, labels }: ServeOptions,
+  reencryption = pausedReencryption(volume.handle.layout),
 ): MountInfo {
   const { sizeBytes, isReadOnly, sectorSize, engine, handle } = volume;
   return {
@@ -50,7 +52,7 @@ export function describeMount(
     cipher: cipherOf(handle.layout),
     allowsDiscards: handle.layout.allowsDiscards && !isReadOnly && driver === 'dev-fuse',
     ...{ sectorSize, sizeBytes, isReadOnly, driver, engine },
-    reencryption: pausedReencryption(handle.layout),
+    reencryption,
     activity: session.activity(),
   };
 }
@@ -89,14 +91,17 @@ export async function attendSession(
   describe: () => MountInfo,
   options: ServeOptions,
 ): Promise<Served> {
+  const why = options.driver === 'dev-fuse' ? 'nobody supervises it' : 'fuse-native cannot hand it over';
   const attended = {
     mountpoint: session.mountpoint,
     ended,
     describe: async () => describe(),
     unmount: () => session.unmount(),
     upgrade: async () => {
-      const why = options.driver === 'dev-fuse' ? 'nobody supervises it' : 'fuse-native cannot hand it over';
       throw new LuksError('UNSUPPORTED', `${session.mountpoint} must be unmounted to be upgraded: ${why}`);
+    },
+    reencrypt: async () => {
+      throw new LuksError('UNSUPPORTED', `${session.mountpoint} must be unmounted to be reencrypted: ${why}`);
     },
   };
   const { closed } = await attend(attended, options);
@@ -107,9 +112,17 @@ export async function attendSession(
   return { info: describe(), closed, unmount };
 }
 
-/** Closes the volume when the mount is gone; returns the first error of it all. */
-export async function closeVolumeAfter(volume: Volume, session: MountSession): Promise<Error | undefined> {
+/**
+ * Closes the volume when the mount is gone; returns the first error of it all.
+ * @param before done between the two
+ */
+export async function closeVolumeAfter(
+  volume: Volume,
+  session: MountSession,
+  before: () => Promise<void> = async () => {},
+): Promise<Error | undefined> {
   const { error } = await session.closed;
+  await before();
   try {
     volume.close();
   } catch (closeError) {

@@ -5,18 +5,27 @@
  */
 import type net from 'node:net';
 import readline from 'node:readline';
+import type { OnlineOrder } from '../volume/online.js';
 import type { ErrorRecord, MountInfo } from './control.js';
 
-export type ToServer = 'serve' | 'describe' | 'drain';
+export type ToServer = 'serve' | 'describe' | 'drain' | OnlineOrder;
 
 export type FromServer =
   | { ready: MountInfo }
   | { mount: MountInfo }
   | { drained: true }
+  /** The reencryption is done, and only the key of this digest is still of use, or none. */
+  | { reencrypted: Reencrypted }
   /** The mount is gone, the payload synced and closed, or not. */
   | { closed: { error: ErrorRecord | null } }
   /** It could not start. */
   | { error: ErrorRecord };
+
+export interface Reencrypted {
+  digest: number | null;
+  /** The server still serves by both keys: one that starts now would not. */
+  isOutdated: boolean;
+}
 
 export class ServerLine<Incoming, Outgoing> {
   readonly #stream: net.Socket;

@@ -8,9 +8,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { VolumeKeys } from '../crypto/secret.js';
 import { LuksError } from '../errors.js';
+import type { OnlineOrder } from '../volume/online.js';
 import { type ErrorRecord, fromErrorRecord, type MountInfo, type ServerProgram } from './control.js';
 import { LINE_FD, type Order, sendOrder } from './order.js';
-import { type FromServer, ServerLine, type ToServer } from './server-line.js';
+import { type FromServer, type Reencrypted, ServerLine, type ToServer } from './server-line.js';
 
 /** The server of the version that this module is part of. */
 export const OWN_PROGRAM: ServerProgram = {
@@ -36,6 +37,8 @@ export class ServerProcess {
   info!: MountInfo;
   /** How serving ended; null while it has not, or where the process died of something else. */
   end: { error: Error | undefined } | null = null;
+  /** Resolves when the reencryption of what it serves is done. */
+  readonly reencrypted: Promise<Reencrypted>;
   /** When it began to serve, or null. */
   servingSinceMs: number | null = null;
   readonly #child: ChildProcess;
@@ -43,10 +46,14 @@ export class ServerProcess {
   readonly #stream: net.Socket;
   readonly #waiting = new Map<string, () => void>();
   #failure: LuksError | null = null;
+  #resolveReencrypted!: (message: Reencrypted) => void;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
     this.pid = child.pid!;
+    this.reencrypted = new Promise((resolve) => {
+      this.#resolveReencrypted = resolve;
+    });
     // Not `exit`: by `close` all that it said has been heard as well.
     this.exited = once(child, 'close').then(([code, signal]) => `${signal ?? `status ${code}`}`);
     this.#stream = child.stdio[LINE_FD] as net.Socket;
@@ -95,6 +102,11 @@ export class ServerProcess {
     this.#line.send('serve');
   }
 
+  /** Has the reencryption go on, or pause. */
+  follow(online: OnlineOrder): void {
+    this.#line.send(online);
+  }
+
   /** What it serves; as it last told where it does not answer. */
   async describe(): Promise<MountInfo> {
     await this.answers();
@@ -137,6 +149,7 @@ export class ServerProcess {
     if ('ready' in message) this.info = message.ready;
     if ('mount' in message) this.info = message.mount;
     if ('error' in message) this.#failure = fromErrorRecord(message.error);
+    if ('reencrypted' in message) this.#resolveReencrypted(message.reencrypted);
     if ('closed' in message) this.end = { error: toError(message.closed.error) };
     const [word] = Object.keys(message) as [string];
     this.#waiting.get(word)?.();

@@ -13,10 +13,12 @@ import createDebug from 'debug';
 import { destroyKeys, type VolumeKeys } from '../crypto/secret.js';
 import { isSystemError, LuksError } from '../errors.js';
 import type { Attended } from './attend.js';
-import type { MountInfo, ServerProgram } from './control.js';
+import type { MountInfo, ReencryptRequest, ServerProgram } from './control.js';
 import { FuseMount } from './fuse-mount.js';
+import { fetchKeys } from './key-line.js';
 import { withDefaults } from './mount-session.js';
 import { HEADER_FD, type Order, PAYLOAD_FD } from './order.js';
+import type { Reencrypted } from './server-line.js';
 import { OWN_PROGRAM, ServerProcess } from './server-process.js';
 import { initializeMemory } from './session.js';
 import { createSessionFile, mapSessionMemory } from './session-memory.js';
@@ -33,8 +35,8 @@ const RETRY_MS = 100;
 export class Supervisor implements Attended {
   readonly mountpoint: string;
   readonly ended: Promise<Error | undefined>;
-  readonly #order: Order;
-  readonly #keys: VolumeKeys;
+  #order: Order;
+  #keys: VolumeKeys;
   readonly #mount: FuseMount;
   readonly #memoryFd: number;
   #resolveEnded!: (error: Error | undefined) => void;
@@ -91,13 +93,57 @@ export class Supervisor implements Attended {
 
   /** Replaces the server by one of `program`, which is started first: where it does not start, nothing changes. */
   async upgrade(program: ServerProgram): Promise<void> {
+    this.#requireHandOver('upgraded');
+    requireTrustedProgram(program, OWN_PROGRAM);
+    await this.#handOver(await this.#startServer(program));
+    this.#program = program;
+  }
+
+  /**
+   * Has the reencryption in the header go on, or pause. One that the server does not know begins with another server,
+   * which gets the keys of both forms; from when that one follows, no server may take the old layout for true.
+   */
+  async reencrypt({ order: online, keys: offer }: ReencryptRequest): Promise<void> {
+    if (this.#order.device.isReadOnly) {
+      throw new LuksError(
+        'BAD_ARGUMENT',
+        `${this.mountpoint} is read-only; unmount it, and mount it for writing`,
+      );
+    }
+    if (this.#order.online && !offer) {
+      this.#order = { ...this.#order, online };
+      this.#server.follow(online);
+      return;
+    }
+    if (!offer && !this.#order.layout.reencryption) {
+      throw new LuksError(
+        'BAD_ARGUMENT',
+        `no reencryption has begun on ${this.mountpoint}; begin one without --resume-only`,
+      );
+    }
+    this.#requireHandOver('reencrypted');
+    const order = { ...this.#order, online };
+    const [before, keys] = [this.#keys, offer ? await fetchKeys(offer) : this.#keys];
+    try {
+      const successor = await this.#startServer(this.#program, order, keys);
+      [this.#order, this.#keys] = [order, keys];
+      await this.#handOver(successor);
+    } finally {
+      if (before !== keys) destroyKeys(this.#keys === keys ? before : keys);
+    }
+  }
+
+  #requireHandOver(done: string): void {
     if (!this.#mount.hasResend) {
       const why = 'it needs Linux 6.9, where a request that falls between the two is sent again';
-      throw new LuksError('UNSUPPORTED', `${this.mountpoint} must be unmounted to be upgraded: ${why}`);
+      throw new LuksError('UNSUPPORTED', `${this.mountpoint} must be unmounted to be ${done}: ${why}`);
     }
-    if (this.#successor) throw new LuksError('BUSY', `${this.mountpoint} is being upgraded already`);
-    requireTrustedProgram(program, OWN_PROGRAM);
-    const successor = await this.#startServer(program);
+    if (this.#successor)
+      throw new LuksError('BUSY', `another server is to take ${this.mountpoint} over already`);
+  }
+
+  /** Replaces the server by one that is ready. */
+  async #handOver(successor: ServerProcess): Promise<void> {
     const before = this.#server;
     if (before.end || this.#ending.signal.aborted) {
       successor.kill();
@@ -110,18 +156,27 @@ export class Supervisor implements Attended {
     before.kill();
     await before.exited;
     const doesServe = (await successor.answers()) && this.#server === successor;
-    if (!doesServe) {
-      successor.kill();
-      if (this.#successor === successor) this.#successor = null;
-      throw new LuksError('DEVICE_IO', 'the new server died at once, and the old one goes on');
-    }
-    this.#program = program;
+    if (doesServe) return;
+    successor.kill();
+    if (this.#successor === successor) this.#successor = null;
+    throw new LuksError('DEVICE_IO', 'the new server died at once, and another goes on');
   }
 
-  async #startServer(program: ServerProgram): Promise<ServerProcess> {
+  /** The reencryption is done: the key of the old form is given up, here and by a server that does not have it. */
+  async #forgetOldKey({ digest, isOutdated }: Reencrypted): Promise<void> {
+    await Promise.allSettled([...this.#starting]);
+    const old = new Map([...this.#keys].filter(([id]) => id !== digest));
+    this.#keys = new Map([...this.#keys].filter(([id]) => id === digest));
+    destroyKeys(old);
+    if (!isOutdated || this.#ending.signal.aborted) return;
+    this.#requireHandOver('served by one key');
+    await this.#handOver(await this.#startServer(this.#program));
+  }
+
+  async #startServer(program: ServerProgram, order = this.#order, keys = this.#keys): Promise<ServerProcess> {
     const { signal } = this.#ending;
     const descriptors = [PAYLOAD_FD, HEADER_FD, this.#mount.fd, this.#memoryFd] as const;
-    const start = ServerProcess.start(program, [...descriptors], this.#order, this.#keys, signal);
+    const start = ServerProcess.start(program, [...descriptors], order, keys, signal);
     this.#starting.add(start);
     try {
       return await start;
@@ -136,6 +191,9 @@ export class Supervisor implements Attended {
     server.serve();
     debug('server %d serves', server.pid);
     void this.#watch(server);
+    server.reencrypted
+      .then((message) => this.#forgetOldKey(message))
+      .catch((error: Error) => debug('after the reencryption: %s', error.message));
   }
 
   async #watch(server: ServerProcess): Promise<void> {

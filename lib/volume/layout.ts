@@ -12,6 +12,7 @@ import {
   type Segment,
   volumeSegments,
 } from '../format/model.js';
+import type { Reencryption } from '../format/reencryption.js';
 import { isInReencryption, requireReadablePayload } from '../format/requirements.js';
 import { type ReencryptionProgress, readProgress, settledHeader } from './reencrypt-open.js';
 
@@ -54,6 +55,8 @@ export interface LayoutOptions {
   window?: Window | undefined;
   /** Lets segments through that are no ciphertext at all. */
   allowNullCipher?: boolean | undefined;
+  /** Lets a volume through that has been decrypted. */
+  allowPlaintext?: boolean | undefined;
   /** Lets discards through, as the flag allow-discards in a LUKS2 header does. */
   allowDiscards?: boolean | undefined;
 }
@@ -75,7 +78,7 @@ function requireNoNullCipher(header: LuksHeader): void {
  */
 export function layoutVolume(header: LuksHeader, payload: Device, options: LayoutOptions = {}): VolumeLayout {
   const isUnderWay = isInReencryption(header);
-  if (!isUnderWay) requireReadablePayload(header, 'open the volume');
+  if (!isUnderWay && !options.allowPlaintext) requireReadablePayload(header, 'open the volume');
   if (!options.allowNullCipher) requireNoNullCipher(header);
   const settled = isUnderWay ? settledHeader(header, payload) : header;
   const segments: SegmentLayout[] = [];
@@ -100,6 +103,26 @@ export function layoutVolume(header: LuksHeader, payload: Device, options: Layou
     allowsDiscards,
     reencryption: isUnderWay ? readProgress(header, payload) : null,
   };
+}
+
+/**
+ * `layout` for a reencryption that goes on while the volume is used: its form before the border and the one behind it,
+ * each over all of the volume.
+ */
+export function movingLayout(layout: VolumeLayout, reencryption: Reencryption): VolumeLayout {
+  const { previous, final, previousDigest, finalDigest, direction } = reencryption;
+  const { totalBytes } = layout.reencryption!;
+  const form = (segment: Segment, digest: number | null): SegmentLayout => ({
+    startBytes: 0,
+    sizeBytes: totalBytes,
+    deviceOffsetBytes: segment.offsetBytes,
+    ivTweak: segment.ivTweak,
+    encryption: segment.encryption,
+    digest,
+    sectorSizeBytes: segment.sectorSizeBytes,
+  });
+  const segments = [form(final, finalDigest), form(previous, previousDigest)];
+  return { ...layout, segments: direction === 'forward' ? segments : segments.reverse() };
 }
 
 function requireDigest(header: LuksHeader, segment: Segment): number {

@@ -149,6 +149,26 @@ export async function unlockReencryption(
   return { reencryption, state, keys };
 }
 
+/**
+ * The same for who has the keys already, by digest; the others are not asked for.
+ * Throws HEADER_CORRUPT where they are not those that the reencryption was begun with.
+ */
+export async function adoptReencryption(
+  device: Device,
+  payload: Device,
+  keys: VolumeKeys,
+): Promise<ReencryptionTarget> {
+  const header = readHeader(device);
+  const reencryption = requireReencryption(header);
+  const state = requireState(header, reencryption, payload);
+  const { previousDigest, finalDigest } = reencryption;
+  const missing = [previousDigest, finalDigest].find((id) => id !== null && !keys.has(id));
+  if (missing != null) throw new LuksError('BAD_ARGUMENT', `the key of digest ${missing} is not there`);
+  const bytes = new Map([...keys].map(([id, key]) => [id, key.bytes]));
+  if (state.doneBytes < state.totalBytes) await requireVerified(header, reencryption, bytes);
+  return { device, payload, reencryption, state, keys };
+}
+
 /** The unfinished reencryption of the header on `device`, ready to be run. See `unlockReencryption`. */
 export async function openReencryption(
   device: Device,

@@ -30,12 +30,20 @@ function errorOf(reply: NonNullable<RangeReply>): Error {
 export class ZoneTeam {
   /** The calling thread's. */
   readonly zone: Zone;
+  readonly #threads: number;
   readonly #unitBytes: number;
   readonly #task: ReencryptWorkerTask;
   #workers: Worker[] = [];
 
   /** @param unitBytes no range is cut within such a unit; one checksum each where there are checksums */
-  constructor(device: Device, shape: ZoneShape, keys: ZoneKeys, unitBytes: number) {
+  constructor(
+    device: Device,
+    shape: ZoneShape,
+    keys: ZoneKeys,
+    unitBytes: number,
+    threads = Math.min(availableParallelism(), MAX_THREADS),
+  ) {
+    this.#threads = threads;
     this.#unitBytes = unitBytes;
     this.zone = new Zone(device, shape, {
       previous: keys.previous?.bytes ?? null,
@@ -73,7 +81,7 @@ export class ZoneTeam {
   }
 
   async #share(range: Extent, checksumsOf: (slice: Extent) => Uint8Array | null): Promise<void> {
-    const threads = Math.min(availableParallelism(), MAX_THREADS);
+    const threads = this.#threads;
     if (range.sizeBytes < SHARED_ZONE_BYTES || threads === 1) {
       const checksums = checksumsOf(range);
       if (checksums) this.zone.hashRange(range, checksums);

@@ -22,8 +22,9 @@ import {
 } from '../format/reencryption.js';
 import { planMetadata } from '../format/write.js';
 import { withPairing } from '../keyslot/pairing.js';
-import { cool, heat, hotExtent, partsOf, type ReencryptionState } from './reencrypt-parts.js';
+import { cool, type Extent, heat, hotExtent, partsOf, type ReencryptionState } from './reencrypt-parts.js';
 import { ZoneTeam } from './reencrypt-team.js';
+import { NO_GATE, type ZoneGate } from './zone-gate.js';
 
 const debug = createDebug('luksfuse:reencrypt');
 const MiB = 1024 * 1024;
@@ -47,6 +48,12 @@ export interface RunOptions {
   onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** Asked between two steps. */
   isStopped?: () => boolean;
+  /** Awaited after each step, with what it rewrote. */
+  pace?: (stepBytes: number) => Promise<void>;
+  /** Where the volume is used meanwhile. */
+  gate?: ZoneGate;
+  /** The most that work on one zone; one a core without. */
+  threads?: number;
 }
 
 /** No zone, and no border between done and to do, is cut within such a unit. */
@@ -76,8 +83,12 @@ class Run {
   readonly #target: ReencryptionTarget;
   #team: ZoneTeam | null = null;
   #state: ReencryptionState;
+  readonly #gate: ZoneGate;
+  readonly #threads: number | undefined;
 
-  constructor(target: ReencryptionTarget) {
+  constructor(target: ReencryptionTarget, { gate = NO_GATE, threads }: RunOptions = {}) {
+    this.#gate = gate;
+    this.#threads = threads;
     this.#target = target;
     this.#state = target.state;
   }
@@ -112,7 +123,7 @@ class Run {
       blockSizeBytes,
     };
     const zoneKeys = { previous: keyOf(previousDigest), final: keyOf(finalDigest) };
-    return new ZoneTeam(payload, shape, zoneKeys, unitBytesOf(reencryption));
+    return new ZoneTeam(payload, shape, zoneKeys, unitBytesOf(reencryption), this.#threads);
   }
 
   /** Where only the last change of the header is missing. */
@@ -121,7 +132,22 @@ class Run {
   }
 
   /** Brings a hot zone that a cut left to its new form, whatever of it is there. */
-  async recover(): Promise<void> {
+  recover(): Promise<void> {
+    return this.#behindGate(hotExtent(this.#state), () => this.#recover());
+  }
+
+  async #behindGate(zone: Extent, work: () => Promise<void>): Promise<void> {
+    this.#gate.shut(zone);
+    try {
+      await work();
+    } catch (error) {
+      this.#gate.abandon(zone);
+      throw error;
+    }
+    this.#gate.open(this.#state);
+  }
+
+  async #recover(): Promise<void> {
     const { device, reencryption } = this.#target;
     const { resilience, area, hash, blockSizeBytes } = reencryption;
     const zone = hotExtent(this.#state);
@@ -150,6 +176,11 @@ class Run {
   async step(zoneBytes: number): Promise<void> {
     const { reencryption } = this.#target;
     const hot = heat(this.#state, zoneBytesOf(reencryption, zoneBytes), unitBytesOf(reencryption));
+    await this.#behindGate(hotExtent(hot), () => this.#rewrite(hot));
+  }
+
+  async #rewrite(hot: ReencryptionState): Promise<void> {
+    const { reencryption } = this.#target;
     const zone = hotExtent(hot);
     // Nothing could be done with a record of a hot zone that nothing protects; without it the step is as if not begun.
     if (reencryption.resilience !== 'none') {
@@ -212,11 +243,18 @@ class Run {
   }
 }
 
-/** Only brings a hot zone to its new form, where a cut has left one. Throws as `runReencryption` does. */
-export async function recoverReencryption(target: ReencryptionTarget): Promise<void> {
-  const run = new Run(target);
+/**
+ * Only brings a hot zone to its new form, where a cut has left one, and resolves to the state that leaves.
+ * Throws as `runReencryption` does.
+ */
+export async function recoverReencryption(
+  target: ReencryptionTarget,
+  options: Pick<RunOptions, 'gate' | 'threads'> = {},
+): Promise<ReencryptionState> {
+  const run = new Run(target, options);
   try {
     if (target.state.hotBytes > 0) await run.recover();
+    return run.state;
   } finally {
     await run.close();
   }
@@ -232,12 +270,15 @@ export async function runReencryption(
   options: RunOptions = {},
 ): Promise<ReencryptionState> {
   const { zoneBytes = DEFAULT_ZONE_BYTES, onProgress = () => {}, isStopped = () => false } = options;
-  const run = new Run(target);
+  const { pace = async () => {} } = options;
+  const run = new Run(target, options);
   try {
     await (target.state.hotBytes > 0 ? run.recover() : run.endIfDone());
     while (run.state.doneBytes < run.state.totalBytes && !isStopped()) {
       onProgress(run.state.doneBytes, run.state.totalBytes);
+      const before = run.state.doneBytes;
       await run.step(zoneBytes);
+      await pace(run.state.doneBytes - before);
       // A step in this thread alone never waits, and signals would be heard when all is done.
       await nextTurn();
     }

@@ -7,7 +7,9 @@ import { allocateIoBuffer, releaseIoBuffer, requireKernel } from '../crypto/kern
 import { destroyKeys, Secret, type SecretHandle, type VolumeKeys } from '../crypto/secret.js';
 import { Device, type DeviceHandle } from '../device.js';
 import { LuksError, systemError } from '../errors.js';
+import { Frontier } from './frontier.js';
 import type { VolumeLayout } from './layout.js';
+import { MovingRow } from './moving-row.js';
 import { RangeLock } from './range-lock.js';
 import { FixedRow, openSegment, type PartWork, type SegmentRow } from './segment-row.js';
 import type { VolumeSegment } from './volume-segment.js';
@@ -22,6 +24,8 @@ export interface VolumeHandle {
   /** By digest. */
   keys: ReadonlyMap<number, SecretHandle>;
   lockMemory: SharedArrayBuffer;
+  /** Of a volume whose two segments meet at a moving border (`MovingRow`), else null. */
+  frontierMemory: SharedArrayBuffer | null;
 }
 
 /** What the thread that unlocked the volume owns, and gives up in `close`. */
@@ -54,16 +58,28 @@ export class Volume {
     this.#lock = new RangeLock(handle.lockMemory);
     const keys = new Map([...handle.keys].map(([digest, key]) => [digest, Secret.borrow(key)]));
     this.#segments = handle.layout.segments.map((layout) => openSegment(device, layout, keys));
-    this.#row = new FixedRow(this.#segments);
+    const { frontierMemory } = handle;
+    this.#row = frontierMemory
+      ? new MovingRow(this.#segments, new Frontier(frontierMemory))
+      : new FixedRow(this.#segments);
   }
 
-  /** Takes over `device` and `keys`: `close` closes the one and wipes the others. */
-  static create(device: Device, layout: VolumeLayout, keys: VolumeKeys): Volume {
+  /**
+   * Takes over `device` and `keys`: `close` closes the one and wipes the others.
+   * @param frontier where the border between the two segments of a `movingLayout` is
+   */
+  static create(
+    device: Device,
+    layout: VolumeLayout,
+    keys: VolumeKeys,
+    frontier: Frontier | null = null,
+  ): Volume {
     const handle: VolumeHandle = {
       device: device.handle,
       layout,
       keys: new Map([...keys].map(([digest, key]) => [digest, key.handle])),
       lockMemory: RangeLock.createMemory(),
+      frontierMemory: frontier?.memory ?? null,
     };
     return new Volume(handle, device, { device, keys });
   }
