@@ -39,6 +39,8 @@ const MiB = 1024 * 1024;
 const SIZE_BYTES = 24 * MiB;
 /** Small, so that a kill meets every kind of moment. */
 const ZONE = ['--hotzone-size', '64K'];
+/** The longest that a killed one works before. */
+const MAX_WORK_MS = 250;
 
 type Mode = 'encrypt' | 'reencrypt' | 'decrypt';
 type Tool = 'ours' | 'cryptsetup';
@@ -99,10 +101,20 @@ async function nextTool(files: Files, turn: number): Promise<Tool | null> {
   return segments.length <= ONE_PART ? 'ours' : 'cryptsetup';
 }
 
-/** Goes on with `tool`, which is killed after a while. True where it had ended by itself, and well, before. */
+/** Calls `use` a while after the first change of one of the files, until the answer is called. */
+function afterChange({ header, payload }: Files, use: () => void): () => void {
+  const changed = () => [header, payload].map((file) => fs.statSync(file, { bigint: true }).mtimeNs).join();
+  const before = changed();
+  let timer = setInterval(() => {
+    if (changed() === before) return;
+    clearInterval(timer);
+    timer = setTimeout(use, randomInt(MAX_WORK_MS));
+  }, 1);
+  return () => clearInterval(timer);
+}
+
+/** Goes on with `tool`, which is killed when it has begun to work. True where it had ended by itself, and well, before. */
 function resumeAndKill(files: Files, tool: Tool): Promise<boolean> {
-  // Ours needs longer to start; a kill before that is one as well, but of little use.
-  const afterMs = tool === 'ours' ? randomInt(250, 700) : randomInt(20, 250);
   const how = ['reencrypt', '--resume-only', ...ZONE, ...args(files)];
   const [command, extra] = tool === 'ours' ? [PROGRAM, []] : ['cryptsetup', ['-q', OFFLINE]];
   const env = { ...process.env, PATH: TOOL_PATH };
@@ -113,10 +125,10 @@ function resumeAndKill(files: Files, tool: Tool): Promise<boolean> {
     });
     const said: Buffer[] = [];
     child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
-    const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
+    const forget = afterChange(files, () => child.kill('SIGKILL'));
     child.on('error', reject);
     child.on('close', (code, signal) => {
-      clearTimeout(timer);
+      forget();
       if (code === 0 || signal === 'SIGKILL') resolve(code === 0);
       else reject(new Error(`${command} ${how.join(' ')}: ${code}: ${Buffer.concat(said)}`));
     });
