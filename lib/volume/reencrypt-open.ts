@@ -102,7 +102,8 @@ async function requireKeys(
 }
 
 /**
- * The unfinished reencryption of the header on `device`, ready to be run. The keys are the caller's to destroy.
+ * The unfinished reencryption of the header on `device` (the payload's own where it is attached), ready to be run by
+ * `runReencryption`. Devices and keys are the caller's, to close and to destroy; so is keeping others from the payload.
  * Throws BAD_ARGUMENT where there is none, BAD_PASSPHRASE, UNSUPPORTED, HEADER_CORRUPT.
  */
 export async function openReencryption(
