@@ -22,4 +22,14 @@ export { type FormatOptions, formatVolume } from './volume/create.js';
 export { type LocatedHeader, type LocateOptions, locateHeader } from './volume/locate.js';
 export { wipePayload } from './volume/noise.js';
 export { openVolume, type Unlock } from './volume/open.js';
+export { type ReencryptionTarget, type RunOptions, runReencryption } from './volume/reencrypt.js';
+export {
+  type BeginOptions,
+  beginDecryption,
+  beginEncryption,
+  beginReencryption,
+  type ReencryptOptions,
+} from './volume/reencrypt-begin.js';
+export { openReencryption } from './volume/reencrypt-open.js';
+export type { ReencryptionState } from './volume/reencrypt-parts.js';
 export { Volume } from './volume/volume.js';

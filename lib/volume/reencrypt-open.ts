@@ -169,7 +169,11 @@ export async function adoptReencryption(
   return { device, payload, reencryption, state, keys };
 }
 
-/** The unfinished reencryption of the header on `device`, ready to be run. See `unlockReencryption`. */
+/**
+ * The unfinished reencryption of the header on `device` (the payload's own where it is attached), ready to be run by
+ * `runReencryption`. Devices and keys are the caller's, to close and to destroy; so is keeping others from the payload.
+ * Throws as `unlockReencryption` does.
+ */
 export async function openReencryption(
   device: Device,
   payload: Device,

@@ -4,7 +4,6 @@
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { alignUp } from '../bytes.js';
 import type { Secret } from '../crypto/secret.js';
 import type { Device } from '../device.js';
 import { type ErrorCode, LuksError } from '../errors.js';
@@ -19,6 +18,8 @@ export interface ZoneKeys {
 
 /** Below it a zone is done before threads have begun. */
 const SHARED_ZONE_BYTES = 4 * 1024 * 1024;
+/** What a thread takes at a time, so that all of them end at about the same time. Whole units. */
+const SLICE_BYTES = 1024 * 1024;
 const MAX_THREADS = 16;
 
 function errorOf(reply: NonNullable<RangeReply>): Error {
@@ -31,20 +32,17 @@ export class ZoneTeam {
   /** The calling thread's. */
   readonly zone: Zone;
   readonly #threads: number;
-  readonly #unitBytes: number;
   readonly #task: ReencryptWorkerTask;
   #workers: Worker[] = [];
 
-  /** @param unitBytes no range is cut within such a unit; one checksum each where there are checksums */
+  /** @param threads the most that work on one range */
   constructor(
     device: Device,
     shape: ZoneShape,
     keys: ZoneKeys,
-    unitBytes: number,
     threads = Math.min(availableParallelism(), MAX_THREADS),
   ) {
     this.#threads = threads;
-    this.#unitBytes = unitBytes;
     this.zone = new Zone(device, shape, {
       previous: keys.previous?.bytes ?? null,
       final: keys.final?.bytes ?? null,
@@ -57,20 +55,16 @@ export class ZoneTeam {
     };
   }
 
-  /** The checksums of the range's blocks, which are units. */
-  async hash(range: Extent, checksumBytes: number): Promise<Uint8Array> {
-    const sizeBytes = (range.sizeBytes / this.#unitBytes) * checksumBytes;
-    const checksums = new Uint8Array(new SharedArrayBuffer(sizeBytes));
-    await this.#share(range, ({ offsetBytes, sizeBytes: count }) => {
-      const at = ((offsetBytes - range.offsetBytes) / this.#unitBytes) * checksumBytes;
-      return checksums.subarray(at, at + (count / this.#unitBytes) * checksumBytes);
-    });
+  /** The checksums of the range's blocks. */
+  async hash(range: Extent): Promise<Uint8Array> {
+    const checksums = new Uint8Array(new SharedArrayBuffer(this.zone.checksumBytes(range.sizeBytes)));
+    await this.#share(range, checksums);
     return checksums;
   }
 
   /** Rewrites the range in its new form. */
   convert(range: Extent): Promise<void> {
-    return this.#share(range, () => null);
+    return this.#share(range, null);
   }
 
   async close(): Promise<void> {
@@ -80,23 +74,17 @@ export class ZoneTeam {
     this.zone.destroy();
   }
 
-  async #share(range: Extent, checksumsOf: (slice: Extent) => Uint8Array | null): Promise<void> {
+  async #share(range: Extent, checksums: Uint8Array | null): Promise<void> {
     const threads = this.#threads;
     if (range.sizeBytes < SHARED_ZONE_BYTES || threads === 1) {
-      const checksums = checksumsOf(range);
       if (checksums) this.zone.hashRange(range, checksums);
       else this.zone.convertRange(range);
       return;
     }
     while (this.#workers.length < threads) this.#workers.push(this.#startWorker());
-    const sliceBytes = alignUp(Math.ceil(range.sizeBytes / threads), this.#unitBytes);
-    const orders = this.#workers.flatMap((worker, index) => {
-      const offsetBytes = range.offsetBytes + index * sliceBytes;
-      const sizeBytes = Math.min(sliceBytes, range.sizeBytes - index * sliceBytes);
-      if (sizeBytes <= 0) return [];
-      const slice = { offsetBytes, sizeBytes };
-      return [this.#send(worker, { range: slice, checksums: checksumsOf(slice) })];
-    });
+    const nextSlice = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+    const order = { range, sliceBytes: SLICE_BYTES, nextSlice, checksums };
+    const orders = this.#workers.map((worker) => this.#send(worker, order));
     // Nobody may still write when the caller learns of a failure.
     const results = await Promise.allSettled(orders);
     const failed = results.find((result) => result.status === 'rejected');

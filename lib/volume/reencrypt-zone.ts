@@ -2,9 +2,8 @@
  * The data of a reencryption: any whole-sector range of the payload hashed, converted from its old form to its new one,
  * or recovered where that was cut short. Knows keys and bytes, no headers; offsets count from the first byte of data.
  */
-import { createHash } from 'node:crypto';
 import { wipe } from '../bytes.js';
-import { requireHash } from '../crypto/hash.js';
+import { BlockHash } from '../crypto/block-hash.js';
 import { allocateIoBuffer, releaseIoBuffer } from '../crypto/kernel.js';
 import { createSectorCipher, IV_SECTOR_BYTES, type SectorCipher } from '../crypto/sector-cipher.js';
 import type { Device, ReadableDevice } from '../device.js';
@@ -36,6 +35,7 @@ export class Zone {
   readonly #shape: ZoneShape;
   readonly #previous: SectorCipher | null;
   readonly #final: SectorCipher | null;
+  readonly #hash: BlockHash | null;
   readonly #buffer: Buffer;
 
   /** The keys are read here and not kept; null for a side that is plaintext. */
@@ -48,23 +48,25 @@ export class Zone {
       side && createSectorCipher(side.encryption, key!, side.sectorSizeBytes, { allowNullCipher: true });
     this.#device = device;
     this.#shape = shape;
+    this.#hash = shape.hash === '' ? null : new BlockHash(shape.hash);
     this.#previous = open(shape.previous, keys.previous);
     this.#final = open(shape.final, keys.final);
     this.#buffer = allocateIoBuffer(PIECE_BYTES);
   }
 
+  /** How much the checksums of so much data take. */
+  checksumBytes(sizeBytes: number): number {
+    return (sizeBytes / this.#shape.blockSizeBytes) * this.#hash!.sizeBytes;
+  }
+
   /** Puts the checksums of the range's blocks, one behind the other, into `checksums`. */
-  hashRange({ offsetBytes, sizeBytes }: Extent, checksums: Uint8Array): void {
-    const algorithm = requireHash(this.#shape.hash);
-    let at = 0;
-    this.#eachPiece({ offsetBytes, sizeBytes }, (piece, pieceOffsetBytes) => {
-      this.#device.readFullyAt(piece, pieceOffsetBytes + this.#shape.dataOffsetBytes);
-      for (let start = 0; start < piece.length; start += this.#shape.blockSizeBytes) {
-        const block = piece.subarray(start, start + this.#shape.blockSizeBytes);
-        const checksum = createHash(algorithm).update(block).digest();
-        checksums.set(checksum, at);
-        at += checksum.length;
-      }
+  hashRange(range: Extent, checksums: Uint8Array): void {
+    const { blockSizeBytes, dataOffsetBytes } = this.#shape;
+    const hash = this.#hash!;
+    this.#eachPiece(range, (piece, offsetBytes) => {
+      this.#device.readFullyAt(piece, offsetBytes + dataOffsetBytes);
+      const at = this.checksumBytes(offsetBytes - range.offsetBytes);
+      hash.hashBlocks(piece, blockSizeBytes, checksums.subarray(at));
     });
   }
 
@@ -88,13 +90,13 @@ export class Zone {
 
   /** Converts those blocks of the range that are still, or in part, in their old form, which `checksums` tell. */
   recoverRange(range: Extent, checksums: Uint8Array): void {
-    const algorithm = requireHash(this.#shape.hash);
     const { blockSizeBytes, dataOffsetBytes } = this.#shape;
-    const checksumBytes = checksums.length / (range.sizeBytes / blockSizeBytes);
+    const hash = this.#hash!;
+    const checksum = Buffer.alloc(hash.sizeBytes);
     const isOld = (block: Uint8Array, offsetBytes: number) => {
-      const at = ((offsetBytes - range.offsetBytes) / blockSizeBytes) * checksumBytes;
-      const checksum = createHash(algorithm).update(block).digest();
-      return checksum.equals(checksums.subarray(at, at + checksumBytes));
+      const at = this.checksumBytes(offsetBytes - range.offsetBytes);
+      hash.hashBlocks(block, blockSizeBytes, checksum);
+      return checksum.equals(checksums.subarray(at, at + hash.sizeBytes));
     };
     this.#eachPiece(range, (piece, pieceOffsetBytes) => {
       this.#device.readFullyAt(piece, pieceOffsetBytes + dataOffsetBytes);
@@ -113,6 +115,7 @@ export class Zone {
   destroy(): void {
     this.#previous?.destroy();
     this.#final?.destroy();
+    this.#hash?.destroy();
     wipe(this.#buffer);
     releaseIoBuffer(this.#buffer);
   }

@@ -123,7 +123,7 @@ class Run {
       blockSizeBytes,
     };
     const zoneKeys = { previous: keyOf(previousDigest), final: keyOf(finalDigest) };
-    return new ZoneTeam(payload, shape, zoneKeys, unitBytesOf(reencryption), this.#threads);
+    return new ZoneTeam(payload, shape, zoneKeys, this.#threads);
   }
 
   /** Where only the last change of the header is missing. */
@@ -193,9 +193,9 @@ class Run {
 
   async #protect(zone: { offsetBytes: number; sizeBytes: number }): Promise<WriteStep> {
     const { payload, reencryption } = this.#target;
-    const { resilience, area, hash, previous } = reencryption;
+    const { resilience, area, previous } = reencryption;
     if (resilience === 'checksum') {
-      const checksums = Buffer.from(await this.#requireTeam().hash(zone, hashSizeBytes(hash)));
+      const checksums = Buffer.from(await this.#requireTeam().hash(zone));
       return { what: 'checksums of the hot zone', offsetBytes: area.offsetBytes, bytes: checksums };
     }
     const bytes = Buffer.alloc(zone.sizeBytes);

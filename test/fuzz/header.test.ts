@@ -12,7 +12,8 @@ import { LuksError } from '../../lib/errors.js';
 import { describeHeader, headerText } from '../../lib/format/describe.js';
 import { findHeader } from '../../lib/format/header.js';
 import { formatVolume } from '../../lib/volume/create.js';
-import { hdrSizeOf, type LooseJson, putJsonText, readJson } from '../kit/luks2-image.js';
+import { places } from '../kit/json-edits.js';
+import { hdrSizeOf, putJsonText, readJson } from '../kit/luks2-image.js';
 import { makeTempDir } from '../kit/temp.js';
 
 const RUNS = 400;
@@ -40,12 +41,6 @@ function endsWell(file: string): boolean {
   } finally {
     device.close();
   }
-}
-
-/** Every place in the JSON, as the object and the key in it. */
-function places(json: LooseJson): [LooseJson, string][] {
-  if (typeof json !== 'object' || json === null) return [];
-  return Object.keys(json).flatMap((key) => [[json, key] as [LooseJson, string], ...places(json[key])]);
 }
 
 t.test('LUKS2: any value at any place of the JSON', async (t) => {

@@ -1,6 +1,7 @@
 /**
  * encrypt, reencrypt and decrypt beside cryptsetup's: killed at random and gone on with by the other, time and again, and
- * the data whole in the end. `--kills N` for more than a few.
+ * the data whole in the end. `--kills N` for more than a few (of a payload of `--mib`, the next one where it ends before),
+ * `--tools ours` for ours alone, `--only` for one mode; TAP_TIMEOUT to let it.
  */
 import { spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
@@ -23,12 +24,23 @@ import { TOOL_PATH } from '../kit/run.js';
 import { makeTempDir } from '../kit/temp.js';
 
 const skip = skipUnless({ tools: ['cryptsetup'] });
-const { values } = parseArgs({ options: { kills: { type: 'string', default: '6' } }, strict: false });
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '6' },
+    tools: { type: 'string', default: 'both' },
+    only: { type: 'string', default: '' },
+    mib: { type: 'string', default: '24' },
+  },
+  strict: false,
+});
 const KILLS = Number(values.kills);
+const IS_OURS_ALONE = values.tools === 'ours';
 const MiB = 1024 * 1024;
 const SIZE_BYTES = 24 * MiB;
 /** Small, so that a kill meets every kind of moment. */
-const ZONE = ['--hotzone-size', '512K'];
+const ZONE = ['--hotzone-size', '64K'];
+/** The longest that a killed one works before. */
+const MAX_WORK_MS = 250;
 
 type Mode = 'encrypt' | 'reencrypt' | 'decrypt';
 type Tool = 'ours' | 'cryptsetup';
@@ -82,17 +94,27 @@ const ONE_PART = 3;
 async function nextTool(files: Files, turn: number): Promise<Tool | null> {
   const before = await read(files.header);
   if (before.config.requirements.length === 0) return null;
-  if (turn % 2 === 0 || before.segments.length <= ONE_PART) return 'ours';
+  if (IS_OURS_ALONE || turn % 2 === 0 || before.segments.length <= ONE_PART) return 'ours';
   await cryptsetup('repair', ...args(files), files.payload);
   const { config, segments } = await read(files.header);
   if (config.requirements.length === 0) return null;
   return segments.length <= ONE_PART ? 'ours' : 'cryptsetup';
 }
 
-/** Goes on with `tool`, which is killed after a while. True where it had ended by itself, and well, before. */
+/** Calls `use` a while after the first change of one of the files, until the answer is called. */
+function afterChange({ header, payload }: Files, use: () => void): () => void {
+  const changed = () => [header, payload].map((file) => fs.statSync(file, { bigint: true }).mtimeNs).join();
+  const before = changed();
+  let timer = setInterval(() => {
+    if (changed() === before) return;
+    clearInterval(timer);
+    timer = setTimeout(use, randomInt(MAX_WORK_MS));
+  }, 1);
+  return () => clearInterval(timer);
+}
+
+/** Goes on with `tool`, which is killed when it has begun to work. True where it had ended by itself, and well, before. */
 function resumeAndKill(files: Files, tool: Tool): Promise<boolean> {
-  // Ours needs longer to start; a kill before that is one as well, but of little use.
-  const afterMs = tool === 'ours' ? randomInt(250, 700) : randomInt(20, 250);
   const how = ['reencrypt', '--resume-only', ...ZONE, ...args(files)];
   const [command, extra] = tool === 'ours' ? [PROGRAM, []] : ['cryptsetup', ['-q', OFFLINE]];
   const env = { ...process.env, PATH: TOOL_PATH };
@@ -103,10 +125,10 @@ function resumeAndKill(files: Files, tool: Tool): Promise<boolean> {
     });
     const said: Buffer[] = [];
     child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
-    const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
+    const forget = afterChange(files, () => child.kill('SIGKILL'));
     child.on('error', reject);
     child.on('close', (code, signal) => {
-      clearTimeout(timer);
+      forget();
       if (code === 0 || signal === 'SIGKILL') resolve(code === 0);
       else reject(new Error(`${command} ${how.join(' ')}: ${code}: ${Buffer.concat(said)}`));
     });
@@ -118,24 +140,36 @@ async function readPlaintext(files: Files, mode: Mode): Promise<Buffer> {
   return fs.readFileSync(files.payload);
 }
 
+/** One payload from the beginning to the end, killed `most` times or less. Resolves to how often it was. */
+async function killToTheEnd(t: Test, mode: Mode, beginner: Tool, resilience: string, most: number) {
+  const files = makeFiles(t, Number(values.mib) * MiB);
+  await begin(files, mode, beginner, resilience);
+  const kills = { ours: 0, cryptsetup: 0 };
+  let isDone = false;
+  while (!isDone && kills.ours + kills.cryptsetup < most) {
+    const tool = await nextTool(files, kills.ours + kills.cryptsetup);
+    isDone = tool === null || (await resumeAndKill(files, tool));
+    if (!isDone) kills[tool!] += 1;
+  }
+  if ((await nextTool(files, 0)) !== null) {
+    await mustLuksfuse(['reencrypt', '--resume-only', ...args(files), files.payload]);
+  }
+  const said = `whole after ${kills.ours} kills of ours and ${kills.cryptsetup} of cryptsetup`;
+  t.ok((await readPlaintext(files, mode)).equals(files.plaintext), said);
+  fs.rmSync(files.dir, { recursive: true });
+  return kills.ours + kills.cryptsetup;
+}
+
 for (const mode of ['encrypt', 'reencrypt', 'decrypt'] as const) {
+  if (values.only && values.only !== mode) continue;
   for (const [resilience, beginner] of [
     ['checksum', 'cryptsetup'],
     ['journal', 'ours'],
   ] as const) {
     t.test(`${mode}, ${resilience}, begun by ${beginner}, killed in turns`, { skip }, async (t) => {
-      const files = makeFiles(t);
-      await begin(files, mode, beginner, resilience);
-      let [kills, isDone] = [0, false];
-      while (!isDone && kills < KILLS) {
-        const tool = await nextTool(files, kills);
-        isDone = tool === null || (await resumeAndKill(files, tool));
-        kills += isDone ? 0 : 1;
+      for (let [kills, more] = [0, 1]; kills < KILLS && more > 0; kills += more) {
+        more = await killToTheEnd(t, mode, beginner, resilience, KILLS - kills);
       }
-      if ((await nextTool(files, 0)) !== null) {
-        await mustLuksfuse(['reencrypt', '--resume-only', ...args(files), files.payload]);
-      }
-      t.ok((await readPlaintext(files, mode)).equals(files.plaintext), `whole after ${kills} kills`);
     });
   }
 }

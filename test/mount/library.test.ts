@@ -1,7 +1,18 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { formatVolume, locateHeader, mountVolume, openVolume } from '../../lib/index.js';
+import {
+  beginDecryption,
+  beginEncryption,
+  beginReencryption,
+  Device,
+  formatVolume,
+  locateHeader,
+  mountVolume,
+  openReencryption,
+  openVolume,
+  runReencryption,
+} from '../../lib/index.js';
 import { findMount } from '../kit/mounts.js';
 import { skipUnless } from '../kit/requirements.js';
 import { makeTempDir } from '../kit/temp.js';
@@ -57,3 +68,36 @@ t.test(
     t.notOk(findMount(mountpoint));
   },
 );
+
+t.test('encrypt, reencrypt and decrypt in place, stopped and gone on with', async (t) => {
+  const dir = makeTempDir(t);
+  const paths = { header: path.join(dir, 'header'), payload: path.join(dir, 'payload') };
+  const plaintext = Buffer.alloc(1024 * 1024, 'plain text ');
+  fs.writeFileSync(paths.payload, plaintext);
+  const pbkdf = { type: 'pbkdf2', forceIterations: 1000 } as const;
+  const unlock = { passphrase: PASSPHRASE };
+  await beginEncryption(paths, PASSPHRASE, { pbkdf });
+  const [device, payload] = [paths.header, paths.payload].map((file) =>
+    Device.open(file, { isReadOnly: false }),
+  ) as [Device, Device];
+  const run = async (isStopped: () => boolean) => {
+    const target = await openReencryption(device, payload, unlock);
+    const state = await runReencryption(target, { zoneBytes: 256 * 1024, isStopped });
+    for (const key of target.keys.values()) key.destroy();
+    return state.doneBytes;
+  };
+  try {
+    let zones = 0;
+    t.equal(await run(() => ++zones > 1), 256 * 1024);
+    t.equal(await run(() => false), plaintext.length);
+    t.notOk(fs.readFileSync(paths.payload).includes('plain text'));
+    await beginReencryption(device, payload, unlock, { pbkdf });
+    await run(() => false);
+    await beginDecryption(device, payload, unlock, { resilience: 'journal' });
+    await run(() => false);
+    t.ok(fs.readFileSync(paths.payload).equals(plaintext));
+  } finally {
+    device.close();
+    payload.close();
+  }
+});
