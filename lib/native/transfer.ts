@@ -47,9 +47,21 @@ function findAddress(bytes: Uint8Array, start: number, lengthBytes: number): num
   return pinned.address + bytes.byteOffset + start;
 }
 
-/** As libuv does for node:fs: a signal that came before the first byte is not the caller's concern. */
-function mayRepeat(result: number): boolean {
-  return result < 0 && lastErrno() === constants.errno.EINTR;
+/** One call of C; a signal that came before the first byte is not the caller's concern, as with libuv. */
+function transfer(
+  here: Transfer | null,
+  at: TransferAt | null,
+  fd: number,
+  address: number,
+  lengthBytes: number,
+  offsetBytes: number | null,
+): number {
+  let result: number;
+  do {
+    result =
+      offsetBytes === null ? here!(fd, address, lengthBytes) : at!(fd, address, lengthBytes, offsetBytes);
+  } while (result < 0 && lastErrno() === constants.errno.EINTR);
+  return result;
 }
 
 /**
@@ -65,14 +77,7 @@ export function readInto(
 ): number {
   const address = findAddress(bytes, start, lengthBytes);
   if (address === 0) return fs.readSync(fd, bytes, start, lengthBytes, offsetBytes);
-  let result: number;
-  do {
-    result =
-      offsetBytes === null
-        ? cRead!(fd, address, lengthBytes)
-        : cReadAt!(fd, address, lengthBytes, offsetBytes);
-  } while (mayRepeat(result));
-  return checkResult(result, 'read');
+  return checkResult(transfer(cRead, cReadAt, fd, address, lengthBytes, offsetBytes), 'read');
 }
 
 /** One write(2) or pwrite(2) of `bytes` from `start` on. Returns the bytes written; throws as `fs.writeSync` does. */
@@ -85,12 +90,5 @@ export function writeFrom(
 ): number {
   const address = findAddress(bytes, start, lengthBytes);
   if (address === 0) return fs.writeSync(fd, bytes, start, lengthBytes, offsetBytes);
-  let result: number;
-  do {
-    result =
-      offsetBytes === null
-        ? cWrite!(fd, address, lengthBytes)
-        : cWriteAt!(fd, address, lengthBytes, offsetBytes);
-  } while (mayRepeat(result));
-  return checkResult(result, 'write');
+  return checkResult(transfer(cWrite, cWriteAt, fd, address, lengthBytes, offsetBytes), 'write');
 }
