@@ -12,6 +12,7 @@ import {
   fallocateSync,
   ioctlSync,
 } from './native/file.js';
+import { readInto, writeFrom } from './native/transfer.js';
 
 /** What a device is, for another thread of this process that shares the descriptor. */
 export interface DeviceHandle {
@@ -112,7 +113,7 @@ export class Device implements ReadableDevice {
   readAt(buffer: Uint8Array, offsetBytes: number): number {
     let done = 0;
     while (done < buffer.length) {
-      const count = fs.readSync(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
+      const count = readInto(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
       if (count === 0) break;
       done += count;
     }
@@ -128,7 +129,7 @@ export class Device implements ReadableDevice {
   writeAt(buffer: Uint8Array, offsetBytes: number): void {
     let done = 0;
     while (done < buffer.length) {
-      const count = fs.writeSync(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
+      const count = writeFrom(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
       // A device that takes nothing and names no error would be asked for ever.
       if (count === 0) throw systemError('EIO', 'write');
       done += count;

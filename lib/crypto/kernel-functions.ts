@@ -26,7 +26,8 @@ export interface KernelFunctions {
   fillPlain64: Fill;
   fillPlain64Be: Fill;
 
-  maskXts(data: number, tweaks: number, sectorCount: number, sectorBytes: number): void;
+  maskXts(data: number, masks: number, tweaks: number, sectorCount: number, sectorBytes: number): void;
+  unmaskXts(data: number, masks: number, lengthBytes: number): void;
 
   setLrwKey(tables: number, tweakKey: number): void;
   maskLrw(data: number, ivs: number, tables: number, sectorCount: number, sectorBytes: number): void;

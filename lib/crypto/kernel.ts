@@ -6,6 +6,7 @@
 import createDebug from 'debug';
 import { LuksError } from '../errors.js';
 import { addressOf, lockMemory } from '../native/memory.js';
+import { pinMemory } from '../native/transfer.js';
 import type { KernelFunctions } from './kernel-functions.js';
 import { MEMORY_PAGES, WASM_BASE64 } from './wasm/kernel.wasm.js';
 
@@ -124,7 +125,10 @@ let threadKernel: Kernel | null = null;
 
 /** This thread's kernel, made on first use. */
 export function requireKernel(): Kernel {
-  threadKernel ??= new Kernel();
+  if (!threadKernel) {
+    threadKernel = new Kernel();
+    pinMemory(threadKernel.bytes.buffer);
+  }
   return threadKernel;
 }
 

@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import { isSystemError, LuksError } from '../errors.js';
 import { ioctlSync } from '../native/file.js';
+import { readInto, writeFrom } from '../native/transfer.js';
 import { FUSE_DEV_IOC_CLONE, FUSE_NOTIFY_RESEND, fuse_out_header } from './abi.js';
 import type { Frame } from './wire.js';
 
@@ -37,7 +38,7 @@ export class Channel {
   receive({ memory, requestOffset }: Frame): number | null {
     for (;;) {
       try {
-        return fs.readSync(this.#fd, memory, requestOffset, memory.length - requestOffset, null);
+        return readInto(this.#fd, memory, requestOffset, memory.length - requestOffset, null);
       } catch (error) {
         if (isSystemError(error) && READ_AGAIN.has(error.code)) continue;
         if (isSystemError(error) && error.code === 'ENODEV') return null;
@@ -60,7 +61,7 @@ export class Channel {
   /** Sends the answer of `replyBytes` from the frame's `replyOffset`. */
   send({ memory, replyOffset }: Frame, replyBytes: number): void {
     try {
-      fs.writeSync(this.#fd, memory, replyOffset, replyBytes, null);
+      writeFrom(this.#fd, memory, replyOffset, replyBytes, null);
     } catch (error) {
       if (isSystemError(error) && NOT_WAITED_FOR.has(error.code)) return;
       throw error;

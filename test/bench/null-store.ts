@@ -59,6 +59,4 @@ export function openStore(handle: unknown): NullStore {
   return new NullStore(handle as NullStoreHandle);
 }
 
-export function allocateIoBuffer(sizeBytes: number): Uint8Array {
-  return Buffer.alloc(sizeBytes);
-}
+export { allocateIoBuffer } from '../../lib/crypto/kernel.js';

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { constants } from 'node:os';
 import type { VolumeHandle } from '../../lib/volume/volume.js';
 import { Volume } from '../../lib/volume/volume.js';
+import { transferThroughNode } from './node-io.js';
 
 export const storeModule = import.meta.url;
 
@@ -125,6 +126,7 @@ function reduce(faults: PayloadFaults, operation: Operation, length: number): nu
 /** Makes this thread's calls on `fd` fail as `faults` says, for good or until the function returned is called. */
 export function injectFaults(fd: number, faults: PayloadFaults): () => void {
   const { readSync, writeSync, fdatasyncSync } = fs;
+  const endDetour = transferThroughNode();
   type Call = (fd: number, buffer: Uint8Array, offset: number, length: number, position: number) => number;
   const wrap =
     (operation: Operation, call: Call): Call =>
@@ -141,7 +143,10 @@ export function injectFaults(fd: number, faults: PayloadFaults): () => void {
       fdatasyncSync(which);
     },
   });
-  return () => Object.assign(fs, { readSync, writeSync, fdatasyncSync });
+  return () => {
+    Object.assign(fs, { readSync, writeSync, fdatasyncSync });
+    endDetour();
+  };
 }
 
 export interface FaultyHandle {

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { Volume, type VolumeHandle } from '../../lib/volume/volume.js';
+import { transferThroughNode } from './node-io.js';
 import type { Random } from './random.js';
 
 export const storeModule = import.meta.url;
@@ -57,6 +58,7 @@ export function openStore({ volume, clockMemory, dir }: JournalHandle): Volume {
     );
     writeSync(journal, bytes ? Buffer.concat([head, bytes]) : head);
   };
+  transferThroughNode();
   Object.assign(fs, {
     writeSync: (fd: number, buffer: Uint8Array, offset: number, length: number, position: number) => {
       const start = clock.tick();

@@ -3,7 +3,7 @@
  * tweaks. Two equal halves are accepted, as the kernel accepts them for reading.
  *
  * Small sectors: all tweaks of a chunk in one call of the cipher, the mask over the chunk, the whole chunk in
- * one call, the mask again. Large sectors: one call of the engine's own XTS a sector, where it has one.
+ * one call, the mask again, which was kept. Large sectors: one call of the engine's own XTS a sector, where it has one.
  */
 import type { BlockCipher, XtsSector } from '../engines/engine.js';
 import type { Kernel } from '../kernel.js';
@@ -14,12 +14,13 @@ const BLOCK_BYTES = 16;
 const LARGE_SECTOR_BYTES = 4096;
 
 function masked(kernel: Kernel, data: BlockCipher, tweak: BlockCipher, sectorSizeBytes: number): SectorMode {
-  const { functions, ivsOffset } = kernel;
+  const { functions, ivsOffset, workOffset } = kernel;
   const turn = (direction: 'encrypt' | 'decrypt', offset: number, sectorCount: number) => {
     tweak.encrypt(ivsOffset, ivsOffset, sectorCount * BLOCK_BYTES);
-    functions.maskXts(offset, ivsOffset, sectorCount, sectorSizeBytes);
-    data[direction](offset, offset, sectorCount * sectorSizeBytes);
-    functions.maskXts(offset, ivsOffset, sectorCount, sectorSizeBytes);
+    const lengthBytes = sectorCount * sectorSizeBytes;
+    functions.maskXts(offset, workOffset, ivsOffset, sectorCount, sectorSizeBytes);
+    data[direction](offset, offset, lengthBytes);
+    functions.unmaskXts(offset, workOffset, lengthBytes);
   };
   return {
     encrypt: (offset, sectorCount) => turn('encrypt', offset, sectorCount),

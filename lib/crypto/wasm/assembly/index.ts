@@ -11,7 +11,7 @@ export { fillNull, fillPlain, fillPlain64, fillPlain64Be } from './iv.js';
 export { maskLrw, setLrwKey } from './lrw.js';
 export { serpentDecrypt, serpentEncrypt, serpentSetKey } from './serpent.js';
 export { twofishDecrypt, twofishEncrypt, twofishSetKey } from './twofish.js';
-export { maskXts } from './xts.js';
+export { maskXts, unmaskXts } from './xts.js';
 
 /** Where the static data of this module ends; the memory's owner lays its regions out behind it. */
 export function staticEndOffset(): usize {

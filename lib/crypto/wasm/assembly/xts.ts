@@ -24,17 +24,19 @@ function timesAlpha8(t: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function maskBlock(at: usize, t: v128): void {
+function maskBlock(at: usize, mask: usize, t: v128): void {
+  v128.store(mask, t);
   v128.store(at, v128.xor(v128.load(at), t));
 }
 
 /**
- * XORs the mask over `sectorCount` sectors at `data`. `tweaks` holds one encrypted tweak a sector; the sector
- * size is a multiple of 512 bytes. Four chains of eight blocks run side by side, since one alone would wait
- * for its own doubling.
+ * XORs the mask over `sectorCount` sectors at `data` and leaves it at `masks`, for `unmaskXts`. `tweaks` holds one
+ * encrypted tweak a sector; the sector size is a multiple of 512 bytes. Four chains of eight blocks run side by side,
+ * since one alone would wait for its own doubling.
  */
-export function maskXts(data: usize, tweaks: usize, sectorCount: i32, sectorBytes: i32): void {
+export function maskXts(data: usize, masks: usize, tweaks: usize, sectorCount: i32, sectorBytes: i32): void {
   let at = data;
+  let mask = masks;
   for (let sector = 0; sector < sectorCount; sector++) {
     let a = v128.load(tweaks + (<usize>sector << 4));
     const end = at + sectorBytes;
@@ -43,11 +45,11 @@ export function maskXts(data: usize, tweaks: usize, sectorCount: i32, sectorByte
       let c = timesAlpha8(b);
       let d = timesAlpha8(c);
       const next = timesAlpha8(d);
-      for (const stop = at + 128; at < stop; at += 16) {
-        maskBlock(at, a);
-        maskBlock(at + 128, b);
-        maskBlock(at + 256, c);
-        maskBlock(at + 384, d);
+      for (const stop = at + 128; at < stop; at += 16, mask += 16) {
+        maskBlock(at, mask, a);
+        maskBlock(at + 128, mask + 128, b);
+        maskBlock(at + 256, mask + 256, c);
+        maskBlock(at + 384, mask + 384, d);
         a = timesAlpha(a);
         b = timesAlpha(b);
         c = timesAlpha(c);
@@ -55,6 +57,17 @@ export function maskXts(data: usize, tweaks: usize, sectorCount: i32, sectorByte
       }
       a = next;
       at += 384;
+      mask += 384;
     }
+  }
+}
+
+/** XORs once more what `maskXts` left at `masks`: a multiple of 512 bytes. */
+export function unmaskXts(data: usize, masks: usize, lengthBytes: i32): void {
+  for (const end = data + lengthBytes; data < end; data += 64, masks += 64) {
+    v128.store(data, v128.xor(v128.load(data), v128.load(masks)));
+    v128.store(data, v128.xor(v128.load(data, 16), v128.load(masks, 16)), 16);
+    v128.store(data, v128.xor(v128.load(data, 32), v128.load(masks, 32)), 32);
+    v128.store(data, v128.xor(v128.load(data, 48), v128.load(masks, 48)), 48);
   }
 }
