@@ -18,6 +18,7 @@ import { cipherRows } from './cipher-rows.js';
 import { type Contestant, startLuksfuse, startQemu } from './contestants.js';
 import { runWorkload, WORKLOADS, type Workload } from './fio.js';
 import { startNullMount } from './null-mount.js';
+import { onlineRow } from './online.js';
 import { qemuRows } from './qemu-bench.js';
 import { reencryptRows } from './reencrypt.js';
 import { median, type Row, renderReport } from './report.js';
@@ -177,6 +178,7 @@ try {
   const rows = [
     ...(await bench(dir, rounds, seconds)),
     ...(await reencryptRows(dir, rounds, REENCRYPT_BYTES)),
+    await onlineRow(dir, rounds, seconds, REENCRYPT_BYTES),
   ];
   const notes = [
     `LUKS1, aes-256-xts, 512-byte sectors, a ${IMAGE_BYTES / GiB} GiB image in ${memoryRoot}; fio, direct, libaio, ` +
