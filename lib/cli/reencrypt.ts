@@ -6,7 +6,8 @@ import type { Command } from 'commander';
 import { wipe } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
-import { type ReencryptionMode, requireReencryption } from '../format/reencryption.js';
+import type { ReencryptionMode } from '../format/reencryption.js';
+import { begunMode } from '../format/reencryption-shift.js';
 import { readKeySource } from '../keysource/source.js';
 import type { FormatOptions } from '../volume/create.js';
 import { findContent } from '../volume/header-file.js';
@@ -59,7 +60,7 @@ function resume(
 ): Promise<void> {
   return withDevices(payload, options.header, async (devices) => {
     const header = readHeader(devices.device);
-    const begun = requireReencryption(header).mode;
+    const begun = begunMode(header);
     if (mode !== null && mode !== begun) {
       throw new LuksError('BAD_ARGUMENT', `what was begun is: ${begun}; go on with that command`);
     }

@@ -7,7 +7,12 @@ import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
 import { type LuksHeader, type Segment, volumeSegments } from '../format/model.js';
-import { hasParts, type Reencryption, requireReencryption } from '../format/reencryption.js';
+import {
+  hasParts,
+  type Reencryption,
+  type ReencryptionSides,
+  requireReencryption,
+} from '../format/reencryption.js';
 import { requireVerified } from '../keyslot/reencrypt-digest.js';
 import { requireVolumeKey, type Unlock } from '../keyslot/unlock.js';
 import { type ReencryptionTarget, unitBytesOf } from './reencrypt.js';
@@ -72,10 +77,10 @@ function narrow(unlock: Unlock, keyslots: readonly number[]): Unlock {
  * With all data in its final form the previous key is not needed, and cryptsetup, which wipes key material before the
  * metadata that names it, may have left none; nor is there anything to verify, as no data is touched any more.
  */
-async function requireKeys(
+export async function requireReencryptionKeys(
   device: Device,
   header: LuksHeader,
-  reencryption: Reencryption,
+  reencryption: ReencryptionSides,
   unlock: Unlock,
   isDone: boolean,
 ): Promise<Map<number, Secret>> {
@@ -113,6 +118,12 @@ export async function openReencryption(
   const header = readHeader(device);
   const reencryption = requireReencryption(header);
   const state = requireState(header, reencryption, payload);
-  const keys = await requireKeys(device, header, reencryption, unlock, state.doneBytes === state.totalBytes);
+  const keys = await requireReencryptionKeys(
+    device,
+    header,
+    reencryption,
+    unlock,
+    state.doneBytes === state.totalBytes,
+  );
   return { device, payload, reencryption, state, keys };
 }
