@@ -3,7 +3,7 @@
  * which is given up, and the header is written over it. For a cut while the header is being written, it is put in the
  * room that is given up first, whole: from there it can be put in its place again.
  */
-import { alignDown, formatBytes } from '../bytes.js';
+import { formatBytes } from '../bytes.js';
 import { Device, MemoryDevice } from '../device.js';
 import { LuksError } from '../errors.js';
 import { AREA_ALIGN_BYTES, requireLargestArea } from '../format/areas.js';
@@ -28,8 +28,8 @@ const PIECE_BYTES = 1024 * 1024;
 /** Less leaves no room for a keyslot. */
 const MIN_REDUCTION_BYTES = 1024 * 1024;
 const SECTOR_BYTES = 512;
-/** Both copies of the metadata, of whatever size. */
-const MAX_METADATA_BYTES = 8 * PIECE_BYTES;
+/** No header that is made here is larger. */
+const MAX_HEADER_BYTES = 16 * PIECE_BYTES;
 
 /** Half of what is given up is for the header, as with cryptsetup, and half for the head of the data. */
 function requireShift(reducedBytes: number): number {
@@ -159,15 +159,14 @@ function isReplaceable(device: Device, image: Buffer, copyOffsetBytes: number): 
 function findSpare(device: Device, shiftBytes: number): { header: LuksHeader; image: Buffer } | null {
   const dataBytes = device.sizeBytes - 2 * shiftBytes;
   if (dataBytes < shiftBytes) return null;
-  const metadata = Buffer.alloc(alignDown(Math.min(shiftBytes, MAX_METADATA_BYTES), AREA_ALIGN_BYTES));
-  device.readFullyAt(metadata, dataBytes);
-  const header = findHeader(new MemoryDevice(metadata, device.path));
+  const spare = Buffer.alloc(Math.min(shiftBytes, MAX_HEADER_BYTES));
+  device.readFullyAt(spare, dataBytes);
+  const header = findHeader(new MemoryDevice(spare, device.path));
   const shifted = header && findShiftedEncryption(header);
-  if (!header || !shifted || header.headerSizeBytes > shiftBytes) return null;
+  if (!header || !shifted || header.headerSizeBytes > spare.length) return null;
   const isOfThis = shifted.shiftBytes === shiftBytes && shifted.previous.sizeBytes === dataBytes;
   if (!isOfThis || !hasShiftedParts(header, shifted, shiftedPartsOf(beginningOf(shifted)))) return null;
-  const image = Buffer.alloc(header.headerSizeBytes);
-  device.readFullyAt(image, dataBytes);
+  const image = spare.subarray(0, header.headerSizeBytes);
   // Data that only looks like a spare header cannot have anything overwritten that is not kept elsewhere.
   return isReplaceable(device, image, shifted.moved.offsetBytes) ? { header, image } : null;
 }

@@ -84,3 +84,26 @@ async function checkCuts(t: Test, run: (payload: string) => Promise<void>, isBeg
 
 t.test('while it begins', (t) => checkCuts(t, begin, false));
 t.test('while it runs', (t) => checkCuts(t, resume, true));
+
+t.test('a header of the usual size is put in its place from the spare one', async (t) => {
+  const payload = path.join(makeTempDir(t), 'payload');
+  const plaintext = randomBytes(17 * KiB * KiB);
+  const usualBytes = 32 * KiB * KiB;
+  fs.writeFileSync(payload, plaintext);
+  fs.truncateSync(payload, plaintext.length + usualBytes);
+  const before = fs.readFileSync(payload);
+  const pbkdf = { type: 'pbkdf2', forceIterations: 1000 } as const;
+  const writes = await recordWrites(payload, () =>
+    beginShiftedEncryption(payload, usualBytes, passphrase, { pbkdf, overwrite: true }).then(() => {}),
+  );
+  const begun = fs.readFileSync(payload);
+  // All but the two copies of the metadata.
+  for (const { offsetBytes, bytes } of writes.slice(0, -2)) bytes.copy(before, offsetBytes);
+  fs.writeFileSync(payload, before);
+  await restoreSpareHeader(payload, usualBytes);
+  t.ok(fs.readFileSync(payload).equals(begun), 'as it was begun');
+  before[512] = before[512]! ^ 1;
+  fs.writeFileSync(payload, before);
+  await restoreSpareHeader(payload, usualBytes);
+  t.ok(fs.readFileSync(payload).equals(before), 'but not over what is kept nowhere else');
+});
