@@ -3,18 +3,20 @@
  * steps where a signal asks for it.
  */
 import { formatBytes } from '../bytes.js';
-import { destroyKeys } from '../crypto/secret.js';
+import { destroyKeys, type VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
 import { withReencryptionLock } from '../format/lock.js';
-import { requireReencryption } from '../format/reencryption.js';
+import type { ReencryptionMode } from '../format/reencryption.js';
+import { begunMode, findShiftedEncryption } from '../format/reencryption-shift.js';
 import { requireRoomForHeader } from '../format/requirements.js';
 import { lockImage } from '../image-lock.js';
 import type { Unlock } from '../keyslot/unlock.js';
 import { isSameFile } from '../volume/header-file.js';
-import { runReencryption } from '../volume/reencrypt.js';
+import { type RunOptions, runReencryption } from '../volume/reencrypt.js';
 import { openReencryption } from '../volume/reencrypt-open.js';
+import { openShiftedEncryption, runShiftedEncryption } from '../volume/reencrypt-shift.js';
 import { print } from './output.js';
 import { Progress } from './progress.js';
 import type { ReencryptCommandOptions } from './reencrypt-options.js';
@@ -107,18 +109,50 @@ async function untilSignal<T>(use: (signal: () => NodeJS.Signals | null) => Prom
   }
 }
 
+interface Work {
+  mode: ReencryptionMode;
+  /** To be destroyed. */
+  keys: VolumeKeys;
+  run(options: RunOptions): Promise<{ doneBytes: number; totalBytes: number }>;
+}
+
+/** What the header says is to be done, with the data where it is or moved. */
+async function openWork(
+  { device, payload }: Devices,
+  unlock: Unlock,
+  { hotzoneSize }: ReencryptCommandOptions,
+): Promise<Work> {
+  const shifted = findShiftedEncryption(readHeader(device));
+  if (!shifted) {
+    const target = await openReencryption(device, payload, unlock);
+    const { mode } = target.reencryption;
+    return { mode, keys: target.keys, run: (options) => runReencryption(target, options) };
+  }
+  if (device !== payload) {
+    throw new LuksError('BAD_ARGUMENT', 'this encryption makes room for the header; leave --header out');
+  }
+  if (hotzoneSize !== undefined) {
+    throw new LuksError(
+      'BAD_ARGUMENT',
+      'data is moved by as much as the shift at a time; leave --hotzone-size out',
+    );
+  }
+  const target = await openShiftedEncryption(device, shifted, unlock);
+  return { mode: 'encrypt', keys: target.keys, run: (options) => runShiftedEncryption(target, options) };
+}
+
 /** Does what the header on `device` says is to be done, all of it or until a signal. */
 export function finishReencryption(
-  { device, payload }: Devices,
+  devices: Devices,
   unlock: Unlock,
   options: ReencryptCommandOptions,
 ): Promise<void> {
   return untilSignal(async (signal) => {
-    const target = await openReencryption(device, payload, unlock);
-    const { mode } = target.reencryption;
+    const work = await openWork(devices, unlock, options);
+    const { mode } = work;
     const reporter = new Reporter(mode, options.json ?? false);
     try {
-      const { doneBytes, totalBytes } = await runReencryption(target, {
+      const { doneBytes, totalBytes } = await work.run({
         ...(options.hotzoneSize !== undefined && { zoneBytes: options.hotzoneSize }),
         onProgress: (done, total) => reporter.update(done, total),
         isStopped: () => signal() !== null,
@@ -134,7 +168,7 @@ export function finishReencryption(
       throw new Interrupted(signal()!);
     } finally {
       reporter.finish();
-      destroyKeys(target.keys);
+      destroyKeys(work.keys);
     }
   });
 }
@@ -142,7 +176,7 @@ export function finishReencryption(
 /** What --init-only prints. */
 export function printBegun(device: Device, options: ReencryptCommandOptions): void {
   const header = readHeader(device);
-  const { mode } = requireReencryption(header);
+  const mode = begunMode(header);
   if (options.json) print(JSON.stringify({ mode, uuid: header.uuid, isDone: false }));
   else print(`The header records what is to be done; go on with: luksfuse reencrypt --resume-only`);
 }

@@ -3,14 +3,16 @@
  */
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { wipe } from '../bytes.js';
+import { formatBytes, wipe } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
-import { type ReencryptionMode, requireReencryption } from '../format/reencryption.js';
+import type { ReencryptionMode } from '../format/reencryption.js';
+import { begunMode } from '../format/reencryption-shift.js';
 import { readKeySource } from '../keysource/source.js';
 import type { FormatOptions } from '../volume/create.js';
 import { findContent } from '../volume/header-file.js';
 import { beginDecryption, beginEncryption, beginReencryption } from '../volume/reencrypt-begin.js';
+import { beginShiftedEncryption, restoreSpareHeader } from '../volume/reencrypt-shift-begin.js';
 import { confirm, readNewPassphrase } from './ask.js';
 import { withKey } from './credential.js';
 import { findKeySource, wholeNumber } from './credential-options.js';
@@ -32,6 +34,7 @@ interface CipherOptions extends ReencryptCommandOptions, PbkdfOptions {
 }
 
 interface EncryptOptions extends CipherOptions {
+  reduceDeviceSize?: number;
   hash?: string;
   uuid?: string;
   label?: string;
@@ -60,7 +63,7 @@ function resume(
 ): Promise<void> {
   return withDevices(payload, options.header, async (devices) => {
     const header = readHeader(devices.device);
-    const begun = requireReencryption(header).mode;
+    const begun = begunMode(header);
     if (mode !== null && mode !== begun) {
       throw new LuksError('BAD_ARGUMENT', `what was begun is: ${begun}; go on with that command`);
     }
@@ -110,25 +113,54 @@ function newHeaderOptions(options: EncryptOptions): FormatOptions {
   };
 }
 
+/** What --reduce-device-size excludes: the data is moved by as much at a time, and where it is read from is not written. */
+const UNSHIFTED = ['header', 'resilience', 'resilienceHash', 'direction', 'hotzoneSize'] as const;
+
+function checkReduction(options: EncryptOptions): void {
+  const name = UNSHIFTED.find((each) => options[each] !== undefined);
+  if (options.reduceDeviceSize === undefined || name === undefined) return;
+  const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new LuksError('BAD_ARGUMENT', `--reduce-device-size and --${option} exclude each other; give one`);
+}
+
+/** What is lost by an encryption. */
+function encryptionQuestion(payload: string, { header, reduceDeviceSize }: EncryptOptions): string {
+  const there = findContent(payload);
+  const content = there === 'a LUKS header' ? ', which holds a LUKS header itself,' : '';
+  const question = `All of ${payload}${content} will be encrypted in place`;
+  if (reduceDeviceSize !== undefined) {
+    return (
+      `${question}, but for its last ${formatBytes(reduceDeviceSize)}, which are lost.\n` +
+      'A filesystem on it must have been shrunk by as much before'
+    );
+  }
+  const lost = findContent(header!);
+  return lost === null
+    ? question
+    : `${question}.\n${header} holds ${lost}, which the new header will overwrite`;
+}
+
 async function encrypt(payload: string, options: EncryptOptions): Promise<void> {
   checkReencryptOptions(options, [...CIPHER_NAMES, 'hash', 'uuid', 'label']);
-  if (options.resumeOnly) return resume(payload, 'encrypt', options);
-  const { header } = options;
-  if (header === undefined) {
-    throw new LuksError('BAD_ARGUMENT', 'no place is given for the header; name a file for it with --header');
+  checkReduction(options);
+  const { header, reduceDeviceSize } = options;
+  if (options.resumeOnly) {
+    if (reduceDeviceSize !== undefined) await restoreSpareHeader(payload, reduceDeviceSize);
+    return resume(payload, 'encrypt', options);
   }
-  const [lost, there] = [findContent(header), findContent(payload)];
-  const losses = [
-    `All of ${payload}${there === 'a LUKS header' ? ', which holds a LUKS header itself,' : ''} will be encrypted in place`,
-    ...(lost === null ? [] : [`${header} holds ${lost}, which the new header will overwrite`]),
-  ];
-  confirm(losses.join('.\n'), options);
-  const passphrase = await readFirstPassphrase(header, options);
+  if (header === undefined && reduceDeviceSize === undefined) {
+    throw new LuksError(
+      'BAD_ARGUMENT',
+      'no place is given for the header; name a file for it with --header, or make room with --reduce-device-size',
+    );
+  }
+  confirm(encryptionQuestion(payload, options), options);
+  const passphrase = await readFirstPassphrase(header ?? payload, options);
   try {
-    await beginEncryption({ header, payload }, passphrase, {
-      ...newHeaderOptions(options),
-      ...beginOptions(options),
-    });
+    const how = newHeaderOptions(options);
+    await (header === undefined
+      ? beginShiftedEncryption(payload, reduceDeviceSize!, passphrase, how)
+      : beginEncryption({ header, payload }, passphrase, { ...how, ...beginOptions(options) }));
     await withDevices(payload, header, async (devices) => {
       if (options.initOnly) printBegun(devices.device, options);
       else await finishReencryption(devices, { passphrase }, options);
@@ -184,7 +216,8 @@ export function addReencryptCommands(program: Command): void {
   const encryptCommand = program
     .command('encrypt <payload>')
     .description('turn plain data into ciphertext, in place, all of it; resumable')
-    .option('--header <file>', 'make the detached header in this file, or go on with it');
+    .option('--header <file>', 'make the detached header in this file, or go on with it')
+    .option('--reduce-device-size <size>', 'give up so much at the end, to make room for a header', byteSize);
   addReencryptOptions(addCipherOptions(encryptCommand, 'aes-xts-plain64'))
     .option('--hash <name>', 'sha256 by default')
     .option('--uuid <uuid>', 'instead of a random one')

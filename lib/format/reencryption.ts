@@ -32,7 +32,8 @@ export interface ReencryptionPlan {
   blockSizeBytes: number;
 }
 
-export interface Reencryption extends ReencryptionPlan {
+/** From what to what, whichever way the data goes. */
+export interface ReencryptionSides {
   keyslot: number;
   /** The whole payload before and after. */
   previous: Segment;
@@ -41,6 +42,8 @@ export interface Reencryption extends ReencryptionPlan {
   previousDigest: number | null;
   finalDigest: number | null;
 }
+
+export interface Reencryption extends ReencryptionPlan, ReencryptionSides {}
 
 /** A stretch of the payload on which the work has been done, is being done, or is to be done. */
 export interface Part {
@@ -268,14 +271,14 @@ export function requireFreeDigest(header: LuksHeader): number {
 }
 
 /** Keyslots that end with the reencryption: its own, and those of a key that encrypts nothing any more. */
-export function endingKeyslots(header: LuksHeader, reencryption: Reencryption): number[] {
+export function endingKeyslots(header: LuksHeader, reencryption: ReencryptionSides): number[] {
   const { keyslot, previousDigest, finalDigest } = reencryption;
   const isOver = previousDigest !== null && previousDigest !== finalDigest;
   return [keyslot, ...(isOver ? (header.digests.get(previousDigest)?.keyslots ?? []) : [])];
 }
 
 /** `header` as it is when the reencryption is done: the final segment alone, and its keys. */
-export function withoutReencryption(header: LuksHeader, reencryption: Reencryption): LuksHeader {
+export function withoutReencryption(header: LuksHeader, reencryption: ReencryptionSides): LuksHeader {
   const { final, finalDigest } = reencryption;
   const ended = editHeader(header, (document) => {
     document.segments = { 0: encodeAnySegment({ ...final, flags: [] }) };

@@ -8,7 +8,7 @@ import type { KdfLimits } from '../crypto/kdf.js';
 import { LuksError } from '../errors.js';
 import { isUint64, type JsonObject, type JsonValue, numberedMembers, objectMember } from '../format/json.js';
 import { findDigestOf, type LuksHeader } from '../format/model.js';
-import { type Reencryption, withVerification } from '../format/reencryption.js';
+import { type ReencryptionSides, withVerification } from '../format/reencryption.js';
 import { matchesDigest } from './digest.js';
 import { makeDigest } from './new-digest.js';
 
@@ -44,6 +44,7 @@ function keyslotBytes(header: LuksHeader, keyslot: number): Buffer[] {
   return [
     ...[text(object.mode), text(object.direction), text(area.type), uint64(area.offset), uint64(area.size)],
     ...(area.type === 'checksum' ? [text(area.hash), count(area.sector_size)] : []),
+    ...(area.type === 'datashift' ? [uint64(area.shift_size)] : []),
   ];
 }
 
@@ -59,22 +60,27 @@ function segmentBytes(segment: JsonObject): Buffer[] {
 export type ReencryptionKeys = ReadonlyMap<number, Uint8Array>;
 
 /** What the digest is made of, keys and all: the caller wipes it. */
-function verificationData(header: LuksHeader, reencryption: Reencryption, keys: ReencryptionKeys): Buffer {
+function verificationData(
+  header: LuksHeader,
+  reencryption: ReencryptionSides,
+  keys: ReencryptionKeys,
+): Buffer {
   const { keyslot, previous, final, previousDigest, finalDigest } = reencryption;
   const digests = new Set([previousDigest, finalDigest].filter((id) => id !== null));
   const segments = new Map(numberedMembers(header.document, 'segments'));
+  const moved = header.segments.filter(({ flags }) => flags.includes('backup-moved-segment'));
   return Buffer.concat([
     MAGIC,
     ...[...digests].map((id) => keys.get(id)!),
     ...keyslotBytes(header, keyslot),
-    ...[previous, final].flatMap(({ id }) => segmentBytes(segments.get(id)!)),
+    ...[previous, final, ...moved].flatMap(({ id }) => segmentBytes(segments.get(id)!)),
   ]);
 }
 
 /** Throws HEADER_CORRUPT where the reencryption in `header` was made by somebody without these keys. */
 export async function requireVerified(
   header: LuksHeader,
-  reencryption: Reencryption,
+  reencryption: ReencryptionSides,
   keys: ReencryptionKeys,
   limits?: KdfLimits,
 ): Promise<void> {
@@ -94,7 +100,7 @@ export async function requireVerified(
 /** `header`, whose reencryption was just begun, with the digest that vouches for it. */
 export async function withVerifiedReencryption(
   header: LuksHeader,
-  reencryption: Reencryption,
+  reencryption: ReencryptionSides,
   keys: ReencryptionKeys,
 ): Promise<LuksHeader> {
   const data = verificationData(header, reencryption, keys);

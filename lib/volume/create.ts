@@ -55,6 +55,8 @@ export interface FormatOptions {
   overwrite?: boolean;
   /** The last word on the header before it is written: what is more to be in it. */
   adapt?: (header: LuksHeader, volumeKey: Uint8Array, payload: Device) => Promise<LuksHeader>;
+  /** Writes an attached header, where that is more than the steps one after the other. */
+  place?: (payload: Device, steps: readonly WriteStep[], header: LuksHeader) => void;
 }
 
 const DEFAULT_ENCRYPTION = 'aes-xts-plain64';
@@ -188,9 +190,15 @@ function requirePayload(payload: Device, header: LuksHeader): void {
 }
 
 /** Writes what was made to its place; a new file that cannot be written to the end is taken away again. */
-async function writeHeader(paths: VolumePaths, payload: Device, header: LuksHeader, steps: WriteStep[]) {
+async function writeHeader(
+  paths: VolumePaths,
+  payload: Device,
+  header: LuksHeader,
+  steps: WriteStep[],
+  place: NonNullable<FormatOptions['place']>,
+) {
   if (paths.header === undefined) {
-    await withHeaderLock(payload, async () => applySteps(payload, steps));
+    await withHeaderLock(payload, async () => place(payload, steps, header));
     return;
   }
   const { device, discard } = openHeaderFile(paths.header, header.headerSizeBytes);
@@ -229,7 +237,7 @@ export async function formatVolume(
     const first = await withFirstKeyslot(paired, volumeKey.bytes, passphrase, options);
     const { material } = first;
     const header = (await options.adapt?.(first.header, volumeKey.bytes, payload)) ?? first.header;
-    await writeHeader(paths, payload, header, planFormat(header, material));
+    await writeHeader(paths, payload, header, planFormat(header, material), options.place ?? applySteps);
     return header;
   } finally {
     volumeKey.destroy();

@@ -11,9 +11,11 @@ import {
   hasParts,
   type Reencryption,
   type ReencryptionMode,
+  type ReencryptionSides,
   requireReencryption,
   withParts,
 } from '../format/reencryption.js';
+import { findShiftedEncryption } from '../format/reencryption-shift.js';
 import { requireVerified } from '../keyslot/reencrypt-digest.js';
 import { requireVolumeKey, type Unlock } from '../keyslot/unlock.js';
 import { type ReencryptionTarget, unitBytesOf } from './reencrypt.js';
@@ -67,6 +69,12 @@ function requireState(header: LuksHeader, reencryption: Reencryption, payload: D
 
 /** `header` as it is when its hot zone, if there is one, has been recovered. Throws as `openReencryption` does. */
 export function settledHeader(header: LuksHeader, payload: Device): LuksHeader {
+  if (findShiftedEncryption(header)) {
+    throw new LuksError(
+      'UNSUPPORTED',
+      'an encryption that makes room for its header is unfinished; finish it with: luksfuse encrypt --resume-only',
+    );
+  }
   const reencryption = requireReencryption(header);
   return withParts(header, reencryption, partsOf(cool(requireState(header, reencryption, payload))));
 }
@@ -101,10 +109,10 @@ function narrow(unlock: Unlock, keyslots: readonly number[]): Unlock {
  * With all data in its final form the previous key is not needed, and cryptsetup, which wipes key material before the
  * metadata that names it, may have left none; nor is there anything to verify, as no data is touched any more.
  */
-async function requireKeys(
+export async function requireReencryptionKeys(
   device: ReadableDevice,
   header: LuksHeader,
-  reencryption: Reencryption,
+  reencryption: ReencryptionSides,
   unlock: Unlock,
   isDone: boolean,
 ): Promise<VolumeKeys> {
@@ -145,7 +153,13 @@ export async function unlockReencryption(
 ): Promise<OpenedReencryption> {
   const reencryption = requireReencryption(header);
   const state = requireState(header, reencryption, payload);
-  const keys = await requireKeys(device, header, reencryption, unlock, state.doneBytes === state.totalBytes);
+  const keys = await requireReencryptionKeys(
+    device,
+    header,
+    reencryption,
+    unlock,
+    state.doneBytes === state.totalBytes,
+  );
   return { reencryption, state, keys };
 }
 
