@@ -1,6 +1,6 @@
 /**
- * Power fails at every write of an encryption, a reencryption and a decryption: what is left can be gone on from, and
- * gives the plaintext. `--all` also tries every way in which a write can be torn between its sectors.
+ * Power fails at every write of an encryption, a reencryption (also with the header attached) and a decryption: what is
+ * left can be gone on from, and gives the plaintext. `--all` also tries every way in which a write can be torn between its sectors.
  */
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
@@ -9,6 +9,7 @@ import t, { type Test } from 'tap';
 import { Device } from '../../lib/device.js';
 import { LuksError } from '../../lib/errors.js';
 import type { Direction, Resilience } from '../../lib/format/reencryption.js';
+import { formatVolume } from '../../lib/volume/create.js';
 import { openVolume } from '../../lib/volume/open.js';
 import { runReencryption } from '../../lib/volume/reencrypt.js';
 import { beginDecryption, beginEncryption, beginReencryption } from '../../lib/volume/reencrypt-begin.js';
@@ -23,26 +24,29 @@ const SIZE_BYTES = 40 * 1024;
 const ZONE_BYTES = 16 * 1024;
 /** A small header: it is written out again for every cut. */
 const HEADER = { pbkdf, keyslotsSizeBytes: 1024 * 1024 };
+/** Of a volume whose header is at its start: behind both copies and the keyslots. */
+const ATTACHED_DATA_OFFSET_BYTES = 2 * 1024 * 1024;
 
 interface Files {
+  /** The payload's where the header is attached. */
   header: string;
   payload: string;
+  /** Where the data begins. */
+  dataOffsetBytes: number;
 }
 
-type Mode = 'encrypt' | 'reencrypt' | 'decrypt';
+type Mode = 'encrypt' | 'reencrypt' | 'attached' | 'decrypt';
 
 async function withFiles<T>(
   { header, payload }: Files,
   use: (header: Device, payload: Device) => Promise<T>,
 ) {
-  const devices = [header, payload].map((file) => Device.open(file, { isReadOnly: false })) as [
-    Device,
-    Device,
-  ];
+  const payloadDevice = Device.open(payload, { isReadOnly: false });
+  const device = header === payload ? payloadDevice : Device.open(header, { isReadOnly: false });
   try {
-    return await use(...devices);
+    return await use(device, payloadDevice);
   } finally {
-    for (const device of devices) device.close();
+    for (const each of new Set([device, payloadDevice])) each.close();
   }
 }
 
@@ -60,19 +64,43 @@ function resume(files: Files): Promise<void> {
 }
 
 async function readPlaintext({ header, payload }: Files): Promise<Buffer> {
-  const volume = await openVolume(payload, { passphrase }, { headerPath: header, isReadOnly: true });
+  const place = header === payload ? {} : { headerPath: header };
+  const volume = await openVolume(payload, { passphrase }, { ...place, isReadOnly: true });
   const plaintext = Buffer.alloc(volume.sizeBytes);
   volume.read(plaintext, 0);
   volume.close();
   return plaintext;
 }
 
+/** A volume with its header at its start, whose reencryption has begun: all writes go to one file. */
+async function beginAttached(
+  payload: string,
+  plaintext: Buffer,
+  how: { resilience: Resilience; direction: Direction },
+): Promise<Files> {
+  fs.writeFileSync(payload, Buffer.alloc(ATTACHED_DATA_OFFSET_BYTES + SIZE_BYTES));
+  await formatVolume({ payload }, passphrase, {
+    ...HEADER,
+    sectorSizeBytes: 512,
+    offsetBytes: ATTACHED_DATA_OFFSET_BYTES,
+  });
+  const volume = await openVolume(payload, { passphrase });
+  volume.write(plaintext, 0);
+  volume.close();
+  const files = { header: payload, payload, dataOffsetBytes: ATTACHED_DATA_OFFSET_BYTES };
+  await withFiles(files, (header, device) =>
+    beginReencryption(header, device, { passphrase }, { ...how, pbkdf, sectorSizeBytes: 1024 }),
+  );
+  return files;
+}
+
 /** The files as they are when the mode has begun and nothing is done. */
 async function begin(t: Test, mode: Mode, plaintext: Buffer, resilience: Resilience, direction: Direction) {
   const dir = makeTempDir(t);
-  const files = { header: path.join(dir, 'header'), payload: path.join(dir, 'payload') };
-  fs.writeFileSync(files.payload, plaintext);
+  const files = { header: path.join(dir, 'header'), payload: path.join(dir, 'payload'), dataOffsetBytes: 0 };
   const how = { resilience, direction };
+  if (mode === 'attached') return beginAttached(files.payload, plaintext, how);
+  fs.writeFileSync(files.payload, plaintext);
   const isEncryption = mode === 'encrypt';
   const small = { ...HEADER, sectorSizeBytes: isEncryption ? 4096 : 512 };
   await beginEncryption(files, passphrase, { ...small, ...(isEncryption && how) });
@@ -92,13 +120,14 @@ function* cutStates(files: Files, before: Map<string, Buffer>, writes: readonly 
   for (const [index, write] of writes.entries()) {
     const image = images.get(write.path)!;
     const other = write.path === files.header ? files.payload : files.header;
+    const isData = write.path === files.payload && write.offsetBytes >= files.dataOffsetBytes;
     for (const cut of cutImages(image, [write])) {
       // Storage tears between sectors, never within one; a header's checksum tells that too, but its tests are elsewhere.
       const isTear = / of which /.test(cut.name);
-      const isWanted = cut.isMajor || (isTear && (isThorough || write.path === files.payload));
+      const isWanted = cut.isMajor || (isTear && (isThorough || isData));
       if (!isWanted) continue;
       fs.writeFileSync(write.path, cut.image);
-      fs.writeFileSync(other, images.get(other)!);
+      if (other !== write.path) fs.writeFileSync(other, images.get(other)!);
       yield `write ${index} to the ${path.basename(write.path)}, ${cut.name}`;
     }
     write.bytes.copy(image, write.offsetBytes);
@@ -120,7 +149,7 @@ async function checkCuts(t: Test, mode: Mode, resilience: Resilience, direction:
   t.ok(count > 20, `${count} cuts of ${writes.length} writes`);
 }
 
-const MODES = ['encrypt', 'reencrypt', 'decrypt'] as const;
+const MODES = ['encrypt', 'reencrypt', 'attached', 'decrypt'] as const;
 const [CHECKSUM, JOURNAL] = ['checksum', 'journal'] as const;
 const [FORWARD, BACKWARD] = ['forward', 'backward'] as const;
 const ALL = [CHECKSUM, JOURNAL].flatMap((resilience) => [

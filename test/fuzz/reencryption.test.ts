@@ -108,9 +108,11 @@ async function makeCase(t: Test, mode: string, resilience: Resilience): Promise<
   return { ...files, image: fs.readFileSync(files.header), data: fs.readFileSync(files.payload), begun };
 }
 
-/** What the digest vouches for: all but the numbers that the header gives its objects. */
+/** What the digest vouches for: all but the numbers that the header gives its objects, and sectors of plaintext. */
 function meaningOf({ keyslot, previousDigest, finalDigest, previous, final, ...plan }: Reencryption): string {
-  const sides = [previous, final].map(({ id, flags, ivTweak, ...side }) => side);
+  const sides = [previous, final].map(({ id, flags, ivTweak, sectorSizeBytes, ...side }) =>
+    side.type === 'crypt' ? [side, sectorSizeBytes] : [side],
+  );
   return JSON.stringify([plan, ...sides]);
 }
 
