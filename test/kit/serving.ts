@@ -9,10 +9,22 @@ export async function statusOf(mountpoint: string): Promise<MountInfo> {
   return JSON.parse((await mustLuksfuse(['status', '--json', mountpoint])).stdout.toString()) as MountInfo;
 }
 
+/** Kills the server, or the next one where that has just been replaced. Returns its pid. */
+async function killNow(mountpoint: string): Promise<number> {
+  for (;;) {
+    const { pid } = await statusOf(mountpoint);
+    try {
+      process.kill(pid, 'SIGKILL');
+      return pid;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+}
+
 /** Kills the server and returns when another one serves, with that one's pid. */
 export async function killServer(mountpoint: string): Promise<number> {
-  const { pid } = await statusOf(mountpoint);
-  process.kill(pid, 'SIGKILL');
+  const pid = await killNow(mountpoint);
   for (let tries = 0; tries < 200; tries++) {
     const now = await statusOf(mountpoint);
     if (now.pid !== pid) return now.pid;
