@@ -2,6 +2,7 @@
  * One mount being served: workers and their end. The main thread serves no request; it stays free for signals and
  * commands. Joins a store with the FUSE server and knows the inside of neither.
  */
+import { statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { LuksError } from '../errors.js';
 import { Channel, cloneDevice } from '../fuse/channel.js';
@@ -135,7 +136,7 @@ export class Session implements MountSession {
   /** Answers what was taken and takes no more, so that this process can be replaced. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    await this.#pool.drain();
+    await this.#pool.drain(() => statfs(this.filePath));
   }
 
   activity(): Activity {

@@ -72,11 +72,24 @@ export class WorkerPool {
     this.#gauge.openGate();
   }
 
-  /** Takes no more requests, and resolves when those that were taken are answered, or after `DRAIN_MS`. */
-  async drain(): Promise<void> {
+  /**
+   * Takes no more requests, and resolves when those that were taken are answered and all workers gone, or after `DRAIN_MS`.
+   * One that is killed while it takes a request fails that with EIO (fuse_dev_do_read), so none may be left in read(2).
+   * @param poke makes a request, for the next worker to leave by
+   */
+  async drain(poke: () => Promise<unknown>): Promise<void> {
     this.#isClosing = true;
     this.#gauge.shutGate();
-    for (const end = Date.now() + DRAIN_MS; this.busyCount > 0 && Date.now() < end; ) await delay(SAMPLE_MS);
+    let isPoked = false;
+    const settle = () => {
+      isPoked = false;
+    };
+    for (const end = Date.now() + DRAIN_MS; this.#workers.size > 0 && Date.now() < end; ) {
+      // Not awaited: the last one waits for the next server.
+      if (!isPoked) poke().then(settle, settle);
+      isPoked = true;
+      await delay(SAMPLE_MS);
+    }
   }
 
   #startWorker(workerIndex: number): Promise<void> {

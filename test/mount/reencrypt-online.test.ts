@@ -99,7 +99,8 @@ function edit(file: string, model: Buffer, count = 30): void {
     for (let each = 0; each < count; each += 1) {
       const bytes = randomBytes(randomInt(1, 100_000));
       const at = randomInt(model.length - bytes.length);
-      fs.writeSync(fd, bytes, 0, bytes.length, at);
+      const count = fs.writeSync(fd, bytes, 0, bytes.length, at);
+      if (count !== bytes.length) throw new Error(`only ${count} of ${bytes.length} bytes were written`);
       bytes.copy(model, at);
       const seen = Buffer.alloc(randomInt(1, 100_000));
       const from = randomInt(model.length - seen.length);
