@@ -22,7 +22,7 @@ import { borderOf, SharedGate } from './zone-gate.js';
 const debug = createDebug('luksfuse:reencrypt');
 
 /** Those who use the volume wait as long as one zone takes. */
-const DEFAULT_ZONE_BYTES = 4 * 1024 * 1024;
+const DEFAULT_ZONE_BYTES = 1024 * 1024;
 /** The rate is that of the last so many milliseconds, at least. */
 const RATE_MS = 1000;
 /** Between two looks at the clock of one that must not be faster. */
@@ -31,7 +31,7 @@ const PACE_MS = 20;
 /** How it is to go on. Plain data. */
 export interface OnlineOrder {
   isPaused: boolean;
-  /** The most that is rewritten at a time; 4 MiB without. */
+  /** The most that is rewritten at a time; 1 MiB without. */
   zoneBytes?: number;
   /** Without, as fast as it can. */
   bytesPerSecond?: number;
