@@ -18,6 +18,14 @@ export function destroyKeys(keys: VolumeKeys): void {
   for (const key of keys.values()) key.destroy();
 }
 
+/** The key of this digest, if it is there; the others are destroyed. */
+export function keepKey(keys: VolumeKeys, digest: number | null): VolumeKeys {
+  const [kept, others] = [new Map<number, Secret>(), new Map<number, Secret>()];
+  for (const [id, key] of keys) (id === digest ? kept : others).set(id, key);
+  destroyKeys(others);
+  return kept;
+}
+
 /**
  * Key bytes with an owner. The owner calls `destroy`, which wipes and unmaps; a borrower in another thread
  * (`Secret.borrow`) only ever reads, and must be gone before that.

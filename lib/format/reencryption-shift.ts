@@ -7,8 +7,21 @@ import { LuksError } from '../errors.js';
 import { editHeader } from './edit.js';
 import { isUint64, type JsonObject, member, objectMember } from './json.js';
 import { encodeSegment } from './metadata.js';
-import { type AreaPlace, type LuksHeader, type Segment, volumeSegments } from './model.js';
-import { type ReencryptionMode, requireReencryption } from './reencryption.js';
+import {
+  type AreaPlace,
+  findDigestOfSegment,
+  type LuksHeader,
+  type Segment,
+  volumeSegments,
+} from './model.js';
+import {
+  HOT_FLAG,
+  IV_UNIT_BYTES,
+  REQUIREMENT,
+  type ReencryptionMode,
+  requireReencryption,
+  spellSegments,
+} from './reencryption.js';
 
 export interface ShiftedEncryption {
   keyslot: number;
@@ -35,9 +48,6 @@ export interface ShiftedPart {
 }
 
 const AREA_TYPE = 'datashift';
-const REQUIREMENT = 'online-reencrypt-v2';
-const HOT_FLAG = 'in-reencryption';
-const IV_UNIT_BYTES = 512;
 const ALIGN_BYTES = 4096;
 
 function unsupported(what: string): LuksError {
@@ -96,8 +106,14 @@ export function findShiftedEncryption(header: LuksHeader): ShiftedEncryption | n
   const shift = member(objectMember(object, 'area'), 'shift_size');
   const [previous, final] = [requireBackup(header, 'backup-previous'), requireBackup(header, 'backup-final')];
   const moved = header.segments.find(({ flags }) => flags.includes('backup-moved-segment'));
-  const digest = [...header.digests].find(([, { segments }]) => segments.includes(final.id));
-  if (!moved || !digest || !isUint64(shift) || object.mode !== 'encrypt' || object.direction !== 'backward') {
+  const digest = findDigestOfSegment(header, final);
+  if (
+    !moved ||
+    digest === null ||
+    !isUint64(shift) ||
+    object.mode !== 'encrypt' ||
+    object.direction !== 'backward'
+  ) {
     throw unsupported('shifts its data in another way');
   }
   const shifted = {
@@ -106,7 +122,7 @@ export function findShiftedEncryption(header: LuksHeader): ShiftedEncryption | n
     final,
     moved,
     previousDigest: null,
-    finalDigest: digest[0],
+    finalDigest: digest,
   };
   if (!isSound(shifted)) throw unsupported('shifts its data to other places');
   return { ...shifted, keyslot, area: { offsetBytes: area!.offsetBytes, sizeBytes: area!.sizeBytes } };
@@ -164,12 +180,7 @@ export function hasShiftedParts(
 ): boolean {
   const spell = (each: LuksHeader) =>
     JSON.stringify([
-      volumeSegments(each).map(
-        ({ type, offsetBytes, sizeBytes, ivTweak, encryption, sectorSizeBytes, flags }) => [
-          ...[type, offsetBytes, sizeBytes, String(ivTweak), encryption],
-          ...[encryption === null ? 0 : sectorSizeBytes, flags],
-        ],
-      ),
+      spellSegments(volumeSegments(each)),
       [...each.digests].map(([id, { segments }]) => [id, segments.length]),
     ]);
   const isOwned = header.segments.every(

@@ -53,9 +53,9 @@ export interface Part {
   sizeBytes: number | 'dynamic';
 }
 
-const REQUIREMENT = 'online-reencrypt-v2';
-const IV_UNIT_BYTES = 512;
-const HOT_FLAG = 'in-reencryption';
+export const REQUIREMENT = 'online-reencrypt-v2';
+export const IV_UNIT_BYTES = 512;
+export const HOT_FLAG = 'in-reencryption';
 const [PREVIOUS_FLAG, FINAL_FLAG] = ['backup-previous', 'backup-final'] as const;
 const MODES: readonly string[] = ['encrypt', 'reencrypt', 'decrypt'];
 const DIRECTIONS: readonly string[] = ['forward', 'backward'];
@@ -200,15 +200,20 @@ export function withParts(
   });
 }
 
+/** What the segments say, ids apart, to be compared as JSON. */
+export function spellSegments(segments: readonly Segment[]) {
+  return segments.map(({ type, offsetBytes, sizeBytes, ivTweak, encryption, sectorSizeBytes, flags }) => [
+    ...[type, offsetBytes, sizeBytes, String(ivTweak), encryption],
+    ...[encryption === null ? 0 : sectorSizeBytes, flags],
+  ]);
+}
+
 /** True where the header's row of segments is just that of these parts. */
 export function hasParts(header: LuksHeader, reencryption: Reencryption, parts: readonly Part[]): boolean {
   const expected = withParts(header, reencryption, parts);
   const spell = ({ segments, digests }: LuksHeader) =>
     JSON.stringify([
-      segments.map(({ type, offsetBytes, sizeBytes, ivTweak, encryption, sectorSizeBytes, flags }) => [
-        ...[type, offsetBytes, sizeBytes, String(ivTweak), encryption],
-        ...[encryption === null ? 0 : sectorSizeBytes, flags],
-      ]),
+      spellSegments(segments),
       [...digests].map(([id, digest]) => [id, digest.segments.toSorted((a, b) => a - b)]),
     ]);
   return spell(header) === spell(expected);

@@ -10,7 +10,7 @@
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import createDebug from 'debug';
-import { destroyKeys, type VolumeKeys } from '../crypto/secret.js';
+import { destroyKeys, keepKey, type VolumeKeys } from '../crypto/secret.js';
 import { isSystemError, LuksError } from '../errors.js';
 import type { Attended } from './attend.js';
 import type { MountInfo, ReencryptRequest, ServerProgram } from './control.js';
@@ -165,9 +165,7 @@ export class Supervisor implements Attended {
   /** The reencryption is done: the key of the old form is given up, here and by a server that does not have it. */
   async #forgetOldKey({ digest, isOutdated }: Reencrypted): Promise<void> {
     await Promise.allSettled([...this.#starting]);
-    const old = new Map([...this.#keys].filter(([id]) => id !== digest));
-    this.#keys = new Map([...this.#keys].filter(([id]) => id === digest));
-    destroyKeys(old);
+    this.#keys = keepKey(this.#keys, digest);
     if (!isOutdated || this.#ending.signal.aborted) return;
     this.#requireHandOver('served by one key');
     await this.#handOver(await this.#startServer(this.#program));

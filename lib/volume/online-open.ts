@@ -3,7 +3,7 @@
  * since it was mounted. It may even be done.
  */
 import fs from 'node:fs';
-import { destroyKeys, type VolumeKeys } from '../crypto/secret.js';
+import { keepKey, type VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
@@ -65,9 +65,5 @@ export async function openOnline(
   }
   if (device !== payload) device.close();
   const { digest } = layout.segments[0]!;
-  destroyKeys(new Map([...keys].filter(([id]) => id !== digest)));
-  return {
-    volume: Volume.create(payload, layout, new Map([...keys].filter(([id]) => id === digest))),
-    online: null,
-  };
+  return { volume: Volume.create(payload, layout, keepKey(keys, digest)), online: null };
 }

@@ -106,7 +106,7 @@ export class Volume {
   /** Fills `buffer` with plaintext from `offsetBytes`. Returns the bytes read, fewer only at the end. */
   read(buffer: Uint8Array, offsetBytes: number): number {
     const count = Math.max(0, Math.min(buffer.length, this.sizeBytes - offsetBytes));
-    this.#shared(offsetBytes, count, (segment, { startBytes, doneBytes, count: size }) =>
+    this.#eachPart('reader', offsetBytes, count, (segment, { startBytes, doneBytes, count: size }) =>
       segment.read(buffer.subarray(doneBytes, doneBytes + size), startBytes),
     );
     return count;
@@ -149,7 +149,7 @@ export class Volume {
   allocate(offsetBytes: number, lengthBytes: number): void {
     this.#checkRange(offsetBytes, lengthBytes);
     if (this.#device.isBlockDevice) return;
-    this.#shared(offsetBytes, lengthBytes, ({ layout }, { startBytes, count }) =>
+    this.#eachPart('reader', offsetBytes, lengthBytes, ({ layout }, { startBytes, count }) =>
       this.#device.fallocate(0, layout.deviceOffsetBytes + startBytes, count),
     );
   }
@@ -162,7 +162,7 @@ export class Volume {
     this.#requireWritable();
     if (!this.handle.layout.allowsDiscards) throw systemError('EOPNOTSUPP', 'fallocate');
     this.#checkRange(offsetBytes, lengthBytes);
-    this.#exclusively(offsetBytes, lengthBytes, (segment, { startBytes, count }) =>
+    this.#eachPart('writer', offsetBytes, lengthBytes, (segment, { startBytes, count }) =>
       segment.discard(startBytes, count),
     );
   }
@@ -187,7 +187,7 @@ export class Volume {
 
   #writeInPlace(buffer: Uint8Array, offsetBytes: number): void {
     this.#requireWritable();
-    this.#exclusively(offsetBytes, buffer.length, (segment, { startBytes, doneBytes, count }) =>
+    this.#eachPart('writer', offsetBytes, buffer.length, (segment, { startBytes, doneBytes, count }) =>
       segment.writeInPlace(buffer.subarray(doneBytes, doneBytes + count), startBytes),
     );
   }
@@ -196,23 +196,13 @@ export class Volume {
     if (this.isReadOnly) throw systemError('EROFS', 'write');
   }
 
-  /** Does `work` on the parts of a range while nobody writes in the sectors around it. */
-  #shared(offsetBytes: number, lengthBytes: number, work: PartWork): void {
+  /** Does `work` on the parts of a range while nobody writes in the sectors around it, nor reads, for a writer. */
+  #eachPart(as: 'reader' | 'writer', offsetBytes: number, lengthBytes: number, work: PartWork): void {
     if (lengthBytes === 0) return;
     const startBytes = this.#toLayout(offsetBytes);
-    this.#lock.acquireShared(...this.#row.around(startBytes, startBytes + lengthBytes));
-    try {
-      this.#row.eachPart(startBytes, lengthBytes, work);
-    } finally {
-      this.#lock.release();
-    }
-  }
-
-  /** Does `work` on the parts of a range while nobody reads or writes in the sectors around it. */
-  #exclusively(offsetBytes: number, lengthBytes: number, work: PartWork): void {
-    if (lengthBytes === 0) return;
-    const startBytes = this.#toLayout(offsetBytes);
-    this.#lock.acquireExclusive(...this.#row.around(startBytes, startBytes + lengthBytes));
+    const [lockStart, lockEnd] = this.#row.around(startBytes, startBytes + lengthBytes);
+    if (as === 'writer') this.#lock.acquireExclusive(lockStart, lockEnd);
+    else this.#lock.acquireShared(lockStart, lockEnd);
     try {
       this.#row.eachPart(startBytes, lengthBytes, work);
     } finally {
