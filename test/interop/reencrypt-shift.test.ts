@@ -2,7 +2,6 @@
  * encrypt --reduce-device-size beside cryptsetup's: killed at random and gone on with by the other, time and again, and the
  * data whole behind the header in the end. `--kills N` for more than a few.
  */
-import { spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -11,9 +10,9 @@ import t, { type Test } from 'tap';
 import { cryptsetup } from '../kit/cryptsetup.js';
 import { refuses } from '../kit/header-commands.js';
 import { FAST_PBKDF2, read } from '../kit/headers.js';
+import { killAfter, runAndKill } from '../kit/killed-run.js';
 import { mustLuksfuse, PROGRAM } from '../kit/luksfuse.js';
 import { skipUnless } from '../kit/requirements.js';
-import { TOOL_PATH } from '../kit/run.js';
 import { makeTempDir } from '../kit/temp.js';
 
 const skip = skipUnless({ tools: ['cryptsetup'] });
@@ -52,25 +51,19 @@ async function isForCryptsetup({ keyFile, payload }: Files): Promise<boolean> {
   return !segments.some(({ sizeBytes, flags }) => sizeBytes === 'dynamic' && flags.length === 0);
 }
 
-/** Goes on with `tool`, which is killed after a while. True where it had ended by itself, and well, before. */
-function resumeAndKill({ keyFile, payload }: Files, tool: 'ours' | 'cryptsetup'): Promise<boolean> {
+/** Goes on with `tool`, which is killed after a while. */
+async function resumeAndKill({ keyFile, payload }: Files, tool: 'ours' | 'cryptsetup'): Promise<void> {
   // Ours needs longer to start.
   const afterMs = tool === 'ours' ? randomInt(250, 500) : randomInt(20, 150);
   const how = ['reencrypt', '--resume-only', '--key-file', keyFile];
   const [command, extra] = tool === 'ours' ? [PROGRAM, []] : ['cryptsetup', ['-q', OFFLINE]];
-  return new Promise((resolve, reject) => {
-    const env = { ...process.env, PATH: TOOL_PATH };
-    const child = spawn(command, [...how, ...extra, payload], { env, stdio: ['ignore', 'ignore', 'pipe'] });
-    const said: Buffer[] = [];
-    child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
-    const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
-    child.on('error', reject);
-    child.on('close', (code, signal) => {
-      clearTimeout(timer);
-      if (code === 0 || signal === 'SIGKILL') resolve(code === 0);
-      else reject(new Error(`${tool}: ${code}: ${Buffer.concat(said)}`));
-    });
-  });
+  await runAndKill(command, [...how, ...extra, payload], killAfter(afterMs));
+}
+
+/** Whoever is killed at its very end has ended it all the same. */
+async function isEnded({ payload }: Files): Promise<boolean> {
+  const { config } = await read(payload);
+  return config.requirements.length === 0;
 }
 
 async function checkEncrypted(t: Test, { keyFile, payload, plaintext }: Files, what: string): Promise<void> {
@@ -87,13 +80,14 @@ for (const beginner of ['ours', 'cryptsetup'] as const) {
   t.test(`begun by ${beginner}, killed in turns`, { skip }, async (t) => {
     const files = makeFiles(t, 60 * MiB + 4096);
     await begin(files, beginner);
-    let [kills, isDone] = [0, false];
-    while (!isDone && kills < KILLS) {
+    let kills = 0;
+    for (; kills < KILLS && !(await isEnded(files)); kills += 1) {
       const isTheirs = kills % 2 === (beginner === 'ours' ? 0 : 1) && (await isForCryptsetup(files));
-      isDone = await resumeAndKill(files, isTheirs ? 'cryptsetup' : 'ours');
-      kills += isDone ? 0 : 1;
+      await resumeAndKill(files, isTheirs ? 'cryptsetup' : 'ours');
     }
-    if (!isDone) await mustLuksfuse(['encrypt', '--resume-only', '--key-file', files.keyFile, files.payload]);
+    if (!(await isEnded(files))) {
+      await mustLuksfuse(['encrypt', '--resume-only', '--key-file', files.keyFile, files.payload]);
+    }
     await checkEncrypted(t, files, `after ${kills} kills`);
   });
 }

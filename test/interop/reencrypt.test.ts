@@ -18,9 +18,9 @@ import { planMetadata } from '../../lib/format/write.js';
 import { cryptsetup } from '../kit/cryptsetup.js';
 import { refuses } from '../kit/header-commands.js';
 import { cryptsetupOpens, FAST_PBKDF2, read, withDevice } from '../kit/headers.js';
+import { runAndKill } from '../kit/killed-run.js';
 import { mustLuksfuse, PROGRAM } from '../kit/luksfuse.js';
 import { skipUnless } from '../kit/requirements.js';
-import { TOOL_PATH } from '../kit/run.js';
 import { makeTempDir } from '../kit/temp.js';
 
 const skip = skipUnless({ tools: ['cryptsetup'] });
@@ -117,22 +117,7 @@ function afterChange({ header, payload }: Files, use: () => void): () => void {
 function resumeAndKill(files: Files, tool: Tool): Promise<boolean> {
   const how = ['reencrypt', '--resume-only', ...ZONE, ...args(files)];
   const [command, extra] = tool === 'ours' ? [PROGRAM, []] : ['cryptsetup', ['-q', OFFLINE]];
-  const env = { ...process.env, PATH: TOOL_PATH };
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, [...how, ...extra, files.payload], {
-      env,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    const said: Buffer[] = [];
-    child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
-    const forget = afterChange(files, () => child.kill('SIGKILL'));
-    child.on('error', reject);
-    child.on('close', (code, signal) => {
-      forget();
-      if (code === 0 || signal === 'SIGKILL') resolve(code === 0);
-      else reject(new Error(`${command} ${how.join(' ')}: ${code}: ${Buffer.concat(said)}`));
-    });
-  });
+  return runAndKill(command, [...how, ...extra, files.payload], (kill) => afterChange(files, kill));
 }
 
 async function readPlaintext(files: Files, mode: Mode): Promise<Buffer> {

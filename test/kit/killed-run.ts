@@ -1,0 +1,37 @@
+/**
+ * A program that is killed in the middle of its work.
+ */
+import { spawn } from 'node:child_process';
+import { TOOL_PATH } from './run.js';
+
+/**
+ * Runs a program that `arm` can kill (SIGKILL) whenever it likes; what it answers is called once the program is gone.
+ * True where it ended by itself, and well; throws where it ended badly. A killed one may have done all its work too.
+ */
+export function runAndKill(
+  command: string,
+  args: readonly string[],
+  arm: (kill: () => void) => () => void,
+): Promise<boolean> {
+  const env = { ...process.env, PATH: TOOL_PATH };
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const said: Buffer[] = [];
+    child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
+    const disarm = arm(() => child.kill('SIGKILL'));
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      disarm();
+      if (code === 0 || signal === 'SIGKILL') resolve(code === 0);
+      else reject(new Error(`${command} ${args.join(' ')}: ${code}: ${Buffer.concat(said)}`));
+    });
+  });
+}
+
+/** Kills after so long. */
+export function killAfter(ms: number): (kill: () => void) => () => void {
+  return (kill) => {
+    const timer = setTimeout(kill, ms);
+    return () => clearTimeout(timer);
+  };
+}
