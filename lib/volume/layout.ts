@@ -14,7 +14,7 @@ import {
 } from '../format/model.js';
 import type { Reencryption } from '../format/reencryption.js';
 import { isInReencryption, requireReadablePayload } from '../format/requirements.js';
-import { type ReencryptionProgress, readProgress, settledHeader } from './reencrypt-open.js';
+import { type ReencryptionProgress, requireProgress, settledHeader } from './under-way.js';
 
 /** LUKS2 on-disk format, "Config": a persistent flag, which cryptsetup heeds too. */
 const ALLOW_DISCARDS_FLAG = 'allow-discards';
@@ -101,7 +101,7 @@ export function layoutVolume(header: LuksHeader, payload: Device, options: Layou
     segments,
     ...checkWindow(options.window ?? { offsetBytes: 0 }, segments, startBytes),
     allowsDiscards,
-    reencryption: isUnderWay ? readProgress(header, payload) : null,
+    reencryption: isUnderWay ? requireProgress(header, payload) : null,
   };
 }
 

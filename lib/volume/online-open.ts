@@ -7,6 +7,7 @@ import { keepKey, type VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
+import { findShiftedEncryption } from '../format/reencryption-shift.js';
 import { layoutVolume, type VolumeLayout } from './layout.js';
 import { type OnlineOrder, OnlineReencryption } from './online.js';
 import { Volume } from './volume.js';
@@ -58,6 +59,12 @@ export async function openOnline(
     allowPlaintext: true,
     allowDiscards: mounted.allowsDiscards,
   });
+  if (findShiftedEncryption(header)) {
+    throw new LuksError(
+      'UNSUPPORTED',
+      'an encryption that moves the data cannot go on while it is used; unmount the volume, and: luksfuse encrypt --resume-only',
+    );
+  }
   if (layout.reencryption) {
     const target = { device, payload, keys };
     const online = await OnlineReencryption.open(target, layout, header.uuid, order, onDone);

@@ -5,10 +5,11 @@ import { destroyKeys, type VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { withReencryptionLock } from '../format/lock.js';
+import { findShiftedEncryption } from '../format/reencryption-shift.js';
 import { requireVolumeKey, type Unlock } from '../keyslot/unlock.js';
 import { type LocatedVolume, type LocateOptions, locateVolume } from './locate.js';
 import { recoverReencryption } from './reencrypt.js';
-import { type OpenedReencryption, unlockReencryption } from './reencrypt-open.js';
+import { type OpenedReencryption, requireReencryptionKeys, unlockReencryption } from './reencrypt-open.js';
 import { Volume } from './volume.js';
 
 export type { Unlock } from '../keyslot/unlock.js';
@@ -54,6 +55,8 @@ export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promis
     const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
     return new Map([[digestId, volumeKey]]);
   }
+  const shifted = findShiftedEncryption(header);
+  if (shifted) return requireReencryptionKeys(device, header, shifted, unlock, false);
   const opened = await unlockReencryption(device, header, payload, unlock);
   try {
     if (layout.reencryption.hasHotZone) await recover(located, opened);

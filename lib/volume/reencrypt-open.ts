@@ -10,16 +10,13 @@ import { type LuksHeader, type Segment, volumeSegments } from '../format/model.j
 import {
   hasParts,
   type Reencryption,
-  type ReencryptionMode,
   type ReencryptionSides,
   requireReencryption,
-  withParts,
 } from '../format/reencryption.js';
-import { findShiftedEncryption } from '../format/reencryption-shift.js';
 import { requireVerified } from '../keyslot/reencrypt-digest.js';
 import { requireVolumeKey, type Unlock } from '../keyslot/unlock.js';
 import { type ReencryptionTarget, unitBytesOf } from './reencrypt.js';
-import { cool, partsOf, type ReencryptionState } from './reencrypt-parts.js';
+import { partsOf, type ReencryptionState } from './reencrypt-parts.js';
 
 /** Bytes of data on the payload. Throws BAD_ARGUMENT where they are not whole sectors, or none. */
 export function dataBytes(payload: Device, segment: Segment, unitBytes: number): number {
@@ -54,7 +51,11 @@ function* possibleStates(header: LuksHeader, reencryption: Reencryption, totalBy
 }
 
 /** How far the reencryption is. Throws UNSUPPORTED for a row of segments that it cannot have led to. */
-function requireState(header: LuksHeader, reencryption: Reencryption, payload: Device): ReencryptionState {
+export function requireState(
+  header: LuksHeader,
+  reencryption: Reencryption,
+  payload: Device,
+): ReencryptionState {
   const totalBytes = dataBytes(payload, reencryption.previous, unitBytesOf(reencryption));
   for (const state of possibleStates(header, reencryption, totalBytes)) {
     const isWithin = state.doneBytes >= 0 && state.doneBytes + state.hotBytes <= totalBytes;
@@ -65,35 +66,6 @@ function requireState(header: LuksHeader, reencryption: Reencryption, payload: D
     'the segments of the header do not tell how far its reencryption is; is the payload the right one? ' +
       'If so: cryptsetup reencrypt --resume-only',
   );
-}
-
-/** `header` as it is when its hot zone, if there is one, has been recovered. Throws as `openReencryption` does. */
-export function settledHeader(header: LuksHeader, payload: Device): LuksHeader {
-  if (findShiftedEncryption(header)) {
-    throw new LuksError(
-      'UNSUPPORTED',
-      'an encryption that makes room for its header is unfinished; finish it with: luksfuse encrypt --resume-only',
-    );
-  }
-  const reencryption = requireReencryption(header);
-  return withParts(header, reencryption, partsOf(cool(requireState(header, reencryption, payload))));
-}
-
-/** How far a reencryption is. */
-export interface ReencryptionProgress {
-  mode: ReencryptionMode;
-  /** With the hot zone, which is to be recovered. */
-  doneBytes: number;
-  totalBytes: number;
-  /** A cut has left a zone that is neither old nor new; it must be recovered before the volume is used. */
-  hasHotZone: boolean;
-}
-
-export function readProgress(header: LuksHeader, payload: Device): ReencryptionProgress {
-  const reencryption = requireReencryption(header);
-  const { doneBytes, totalBytes, hotBytes } = requireState(header, reencryption, payload);
-  const { mode } = reencryption;
-  return { mode, doneBytes: doneBytes + hotBytes, totalBytes, hasHotZone: hotBytes > 0 };
 }
 
 /** What opens the keyslots of one digest: a keyslot that was named counts where it is among them. */

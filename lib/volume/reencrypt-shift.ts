@@ -60,7 +60,11 @@ function possibleState(header: LuksHeader, shifted: ShiftedEncryption): ShiftSta
 }
 
 /** How far it is. Throws UNSUPPORTED for a row of segments that it cannot have led to, BAD_ARGUMENT for a device cut off. */
-function requireState(header: LuksHeader, shifted: ShiftedEncryption, device: Device): ShiftState {
+export function requireShiftState(
+  header: LuksHeader,
+  shifted: ShiftedEncryption,
+  device: Device,
+): ShiftState {
   const { moved } = shifted;
   if (moved.offsetBytes + (moved.sizeBytes as number) > device.sizeBytes) {
     throw new LuksError('BAD_ARGUMENT', `${device.path} is shorter than when its encryption began`);
@@ -86,7 +90,7 @@ export async function openShiftedEncryption(
   unlock: Unlock,
 ): Promise<ShiftTarget> {
   const header = readHeader(device);
-  const state = requireState(header, shifted, device);
+  const state = requireShiftState(header, shifted, device);
   // With all done it is still to be believed which place is to be wiped.
   const keys = await requireReencryptionKeys(device, header, shifted, unlock, false);
   return { device, shifted, state, keys };

@@ -2,17 +2,15 @@
  * Volumes whose reencryption was cut short, used before it goes on: mounted, read and written on both sides of the
  * border, and gone on with afterwards by us or by cryptsetup.
  */
-import { spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { cryptsetup } from '../kit/cryptsetup.js';
 import { FAST_PBKDF2, read } from '../kit/headers.js';
+import { killWhen, runAndKill } from '../kit/killed-run.js';
 import { luksfuse, mountVolume, mustLuksfuse, PROGRAM } from '../kit/luksfuse.js';
 import { skipUnless } from '../kit/requirements.js';
-import { TOOL_PATH } from '../kit/run.js';
 import { statusOf } from '../kit/serving.js';
 import { makeTempDir } from '../kit/temp.js';
 
@@ -65,14 +63,11 @@ class Volume {
   async workInPart(tool: Tool): Promise<void> {
     const how = ['reencrypt', '--resume-only', ...ZONE, ...this.args, this.payload];
     const [command, extra] = tool === 'ours' ? [PROGRAM, []] : ['cryptsetup', ['-q', OFFLINE]];
-    const child = spawn(command, [...how, ...extra], {
-      env: { ...process.env, PATH: TOOL_PATH },
-      stdio: 'ignore',
-    });
-    const closed = new Promise((resolve) => child.once('close', resolve));
-    while (child.exitCode === null && !(await this.#isInTheMiddle())) await delay(1);
-    child.kill('SIGKILL');
-    await closed;
+    await runAndKill(
+      command,
+      [...how, ...extra],
+      killWhen(() => this.#isInTheMiddle()),
+    );
   }
 
   /** Parts of both kinds, beside the backups. */

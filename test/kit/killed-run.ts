@@ -2,6 +2,7 @@
  * A program that is killed in the middle of its work.
  */
 import { spawn } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
 import { TOOL_PATH } from './run.js';
 
 /**
@@ -33,5 +34,20 @@ export function killAfter(ms: number): (kill: () => void) => () => void {
   return (kill) => {
     const timer = setTimeout(kill, ms);
     return () => clearTimeout(timer);
+  };
+}
+
+/** Kills as soon as it is seen to be so. */
+export function killWhen(isReached: () => Promise<boolean>): (kill: () => void) => () => void {
+  return (kill) => {
+    let isOver = false;
+    const watch = async () => {
+      while (!isOver && !(await isReached())) await delay(1);
+      kill();
+    };
+    void watch();
+    return () => {
+      isOver = true;
+    };
   };
 }
