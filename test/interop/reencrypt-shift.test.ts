@@ -1,8 +1,9 @@
 /**
  * encrypt --reduce-device-size beside cryptsetup's: killed at random and gone on with by the other, time and again, and the
- * data whole behind the header in the end. `--kills N` for more than a few.
+ * data whole behind the header in the end. `--kills N` for more than a few, with the next payload where one is done,
+ * `--tools ours` for ours alone; TAP_TIMEOUT to let it.
  */
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,18 +11,24 @@ import t, { type Test } from 'tap';
 import { cryptsetup } from '../kit/cryptsetup.js';
 import { refuses } from '../kit/header-commands.js';
 import { FAST_PBKDF2, read } from '../kit/headers.js';
-import { killAfter, runAndKill } from '../kit/killed-run.js';
+import { killAfterChange, runAndKill } from '../kit/killed-run.js';
 import { mustLuksfuse, PROGRAM } from '../kit/luksfuse.js';
 import { skipUnless } from '../kit/requirements.js';
 import { makeTempDir } from '../kit/temp.js';
 
 const skip = skipUnless({ tools: ['cryptsetup'] });
-const { values } = parseArgs({ options: { kills: { type: 'string', default: '6' } }, strict: false });
+const { values } = parseArgs({
+  options: { kills: { type: 'string', default: '6' }, tools: { type: 'string', default: 'both' } },
+  strict: false,
+});
 const KILLS = Number(values.kills);
+const IS_OURS_ALONE = values.tools === 'ours';
 const MiB = 1024 * 1024;
 const REDUCTION_BYTES = 2 * MiB;
 const REDUCTION = ['--reduce-device-size', '2M'];
 const OFFLINE = '--force-offline-reencrypt';
+/** The longest that a killed one works before. */
+const MAX_WORK_MS = 60;
 
 interface Files {
   payload: string;
@@ -51,13 +58,11 @@ async function isForCryptsetup({ keyFile, payload }: Files): Promise<boolean> {
   return !segments.some(({ sizeBytes, flags }) => sizeBytes === 'dynamic' && flags.length === 0);
 }
 
-/** Goes on with `tool`, which is killed after a while. */
-async function resumeAndKill({ keyFile, payload }: Files, tool: 'ours' | 'cryptsetup'): Promise<void> {
-  // Ours needs longer to start.
-  const afterMs = tool === 'ours' ? randomInt(250, 500) : randomInt(20, 150);
+/** Goes on with `tool`, which is killed when it has begun to work. True where it had ended before. */
+function resumeAndKill({ keyFile, payload }: Files, tool: 'ours' | 'cryptsetup'): Promise<boolean> {
   const how = ['reencrypt', '--resume-only', '--key-file', keyFile];
   const [command, extra] = tool === 'ours' ? [PROGRAM, []] : ['cryptsetup', ['-q', OFFLINE]];
-  await runAndKill(command, [...how, ...extra, payload], killAfter(afterMs));
+  return runAndKill(command, [...how, ...extra, payload], killAfterChange([payload], MAX_WORK_MS));
 }
 
 /** Whoever is killed at its very end has ended it all the same. */
@@ -76,19 +81,29 @@ async function checkEncrypted(t: Test, { keyFile, payload, plaintext }: Files, w
   t.equal(fs.readFileSync(payload).indexOf(head), -1, 'its head is nowhere to be read any more');
 }
 
+/** One payload from the beginning to the end, killed `most` times or less. Resolves to how often it was. */
+async function killToTheEnd(t: Test, beginner: 'ours' | 'cryptsetup', most: number): Promise<number> {
+  const files = makeFiles(t, 60 * MiB + 4096);
+  await begin(files, beginner);
+  const kills = { ours: 0, cryptsetup: 0 };
+  const sum = () => kills.ours + kills.cryptsetup;
+  while (sum() < most && !(await isEnded(files))) {
+    const isTheirTurn = !IS_OURS_ALONE && sum() % 2 === (beginner === 'ours' ? 0 : 1);
+    const isTheirs = isTheirTurn && (await isForCryptsetup(files));
+    const tool = isTheirs ? 'cryptsetup' : 'ours';
+    if (!(await resumeAndKill(files, tool))) kills[tool] += 1;
+  }
+  if (!(await isEnded(files))) {
+    await mustLuksfuse(['encrypt', '--resume-only', '--key-file', files.keyFile, files.payload]);
+  }
+  await checkEncrypted(t, files, `after ${kills.ours} kills of ours and ${kills.cryptsetup} of cryptsetup`);
+  fs.rmSync(path.dirname(files.payload), { recursive: true });
+  return sum();
+}
+
 for (const beginner of ['ours', 'cryptsetup'] as const) {
   t.test(`begun by ${beginner}, killed in turns`, { skip }, async (t) => {
-    const files = makeFiles(t, 60 * MiB + 4096);
-    await begin(files, beginner);
-    let kills = 0;
-    for (; kills < KILLS && !(await isEnded(files)); kills += 1) {
-      const isTheirs = kills % 2 === (beginner === 'ours' ? 0 : 1) && (await isForCryptsetup(files));
-      await resumeAndKill(files, isTheirs ? 'cryptsetup' : 'ours');
-    }
-    if (!(await isEnded(files))) {
-      await mustLuksfuse(['encrypt', '--resume-only', '--key-file', files.keyFile, files.payload]);
-    }
-    await checkEncrypted(t, files, `after ${kills} kills`);
+    for (let kills = 0; kills < KILLS; ) kills += await killToTheEnd(t, beginner, KILLS - kills);
   });
 }
 

@@ -4,7 +4,7 @@
  * `--tools ours` for ours alone, `--only` for one mode; TAP_TIMEOUT to let it.
  */
 import { spawn } from 'node:child_process';
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -18,7 +18,7 @@ import { planMetadata } from '../../lib/format/write.js';
 import { cryptsetup } from '../kit/cryptsetup.js';
 import { refuses } from '../kit/header-commands.js';
 import { cryptsetupOpens, FAST_PBKDF2, read, withDevice } from '../kit/headers.js';
-import { runAndKill } from '../kit/killed-run.js';
+import { killAfterChange, runAndKill } from '../kit/killed-run.js';
 import { mustLuksfuse, PROGRAM } from '../kit/luksfuse.js';
 import { skipUnless } from '../kit/requirements.js';
 import { makeTempDir } from '../kit/temp.js';
@@ -101,23 +101,15 @@ async function nextTool(files: Files, turn: number): Promise<Tool | null> {
   return segments.length <= ONE_PART ? 'ours' : 'cryptsetup';
 }
 
-/** Calls `use` a while after the first change of one of the files, until the answer is called. */
-function afterChange({ header, payload }: Files, use: () => void): () => void {
-  const changed = () => [header, payload].map((file) => fs.statSync(file, { bigint: true }).mtimeNs).join();
-  const before = changed();
-  let timer = setInterval(() => {
-    if (changed() === before) return;
-    clearInterval(timer);
-    timer = setTimeout(use, randomInt(MAX_WORK_MS));
-  }, 1);
-  return () => clearInterval(timer);
-}
-
 /** Goes on with `tool`, which is killed when it has begun to work. True where it had ended by itself, and well, before. */
 function resumeAndKill(files: Files, tool: Tool): Promise<boolean> {
   const how = ['reencrypt', '--resume-only', ...ZONE, ...args(files)];
   const [command, extra] = tool === 'ours' ? [PROGRAM, []] : ['cryptsetup', ['-q', OFFLINE]];
-  return runAndKill(command, [...how, ...extra, files.payload], (kill) => afterChange(files, kill));
+  return runAndKill(
+    command,
+    [...how, ...extra, files.payload],
+    killAfterChange([files.header, files.payload], MAX_WORK_MS),
+  );
 }
 
 async function readPlaintext(files: Files, mode: Mode): Promise<Buffer> {

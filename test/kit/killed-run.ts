@@ -2,6 +2,8 @@
  * A program that is killed in the middle of its work.
  */
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TOOL_PATH } from './run.js';
 
@@ -29,11 +31,17 @@ export function runAndKill(
   });
 }
 
-/** Kills after so long. */
-export function killAfter(ms: number): (kill: () => void) => () => void {
+/** Kills up to `maxMs` after the first change of one of the files, for who only then begins to work. */
+export function killAfterChange(files: readonly string[], maxMs: number): (kill: () => void) => () => void {
+  const changed = () => files.map((file) => fs.statSync(file, { bigint: true }).mtimeNs).join();
   return (kill) => {
-    const timer = setTimeout(kill, ms);
-    return () => clearTimeout(timer);
+    const before = changed();
+    let timer = setInterval(() => {
+      if (changed() === before) return;
+      clearInterval(timer);
+      timer = setTimeout(kill, randomInt(maxMs));
+    }, 1);
+    return () => clearInterval(timer);
   };
 }
 
