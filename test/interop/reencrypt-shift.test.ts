@@ -30,6 +30,8 @@ const OFFLINE = '--force-offline-reencrypt';
 /** The longest that a killed one works before. */
 const MAX_WORK_MS = 60;
 
+type Tool = 'ours' | 'cryptsetup';
+
 interface Files {
   payload: string;
   keyFile: string;
@@ -45,30 +47,31 @@ function makeFiles(t: Test, sizeBytes: number): Files {
   return { ...files, plaintext };
 }
 
-async function begin({ keyFile, payload }: Files, tool: 'ours' | 'cryptsetup'): Promise<void> {
+async function begin({ keyFile, payload }: Files, tool: Tool): Promise<void> {
   const how = [...REDUCTION, '--init-only', '-q', '--key-file', keyFile, ...FAST_PBKDF2, payload];
   if (tool === 'ours') await mustLuksfuse(['encrypt', ...how]);
   else await cryptsetup('reencrypt', '--encrypt', '--type', 'luks2', ...how);
 }
 
-/** Lets cryptsetup recover what a kill left. False where only the last change of the header is missing: it refuses to make that. */
-async function isForCryptsetup({ keyFile, payload }: Files): Promise<boolean> {
+/**
+ * Whose turn it is, null where all is done. Before its turn cryptsetup is let recover what a kill left, which may end it;
+ * where only the last change of the header is missing, it refuses to make that.
+ */
+async function nextTool({ keyFile, payload }: Files, isTheirTurn: boolean): Promise<Tool | null> {
+  if ((await read(payload)).config.requirements.length === 0) return null;
+  if (!isTheirTurn) return 'ours';
   await cryptsetup('repair', '--key-file', keyFile, payload);
-  const { segments } = await read(payload);
-  return !segments.some(({ sizeBytes, flags }) => sizeBytes === 'dynamic' && flags.length === 0);
+  const { config, segments } = await read(payload);
+  if (config.requirements.length === 0) return null;
+  const isAllDone = segments.some(({ sizeBytes, flags }) => sizeBytes === 'dynamic' && flags.length === 0);
+  return isAllDone ? 'ours' : 'cryptsetup';
 }
 
 /** Goes on with `tool`, which is killed when it has begun to work. True where it had ended before. */
-function resumeAndKill({ keyFile, payload }: Files, tool: 'ours' | 'cryptsetup'): Promise<boolean> {
+function resumeAndKill({ keyFile, payload }: Files, tool: Tool): Promise<boolean> {
   const how = ['reencrypt', '--resume-only', '--key-file', keyFile];
   const [command, extra] = tool === 'ours' ? [PROGRAM, []] : ['cryptsetup', ['-q', OFFLINE]];
   return runAndKill(command, [...how, ...extra, payload], killAfterChange([payload], MAX_WORK_MS));
-}
-
-/** Whoever is killed at its very end has ended it all the same. */
-async function isEnded({ payload }: Files): Promise<boolean> {
-  const { config } = await read(payload);
-  return config.requirements.length === 0;
 }
 
 async function checkEncrypted(t: Test, { keyFile, payload, plaintext }: Files, what: string): Promise<void> {
@@ -82,18 +85,19 @@ async function checkEncrypted(t: Test, { keyFile, payload, plaintext }: Files, w
 }
 
 /** One payload from the beginning to the end, killed `most` times or less. Resolves to how often it was. */
-async function killToTheEnd(t: Test, beginner: 'ours' | 'cryptsetup', most: number): Promise<number> {
+async function killToTheEnd(t: Test, beginner: Tool, most: number): Promise<number> {
   const files = makeFiles(t, 60 * MiB + 4096);
   await begin(files, beginner);
   const kills = { ours: 0, cryptsetup: 0 };
   const sum = () => kills.ours + kills.cryptsetup;
-  while (sum() < most && !(await isEnded(files))) {
-    const isTheirTurn = !IS_OURS_ALONE && sum() % 2 === (beginner === 'ours' ? 0 : 1);
-    const isTheirs = isTheirTurn && (await isForCryptsetup(files));
-    const tool = isTheirs ? 'cryptsetup' : 'ours';
+  const next = () => {
+    const isTheirTurn = sum() % 2 === (beginner === 'ours' ? 0 : 1);
+    return nextTool(files, isTheirTurn && !IS_OURS_ALONE);
+  };
+  for (let tool = await next(); tool !== null && sum() < most; tool = await next()) {
     if (!(await resumeAndKill(files, tool))) kills[tool] += 1;
   }
-  if (!(await isEnded(files))) {
+  if ((await nextTool(files, false)) !== null) {
     await mustLuksfuse(['encrypt', '--resume-only', '--key-file', files.keyFile, files.payload]);
   }
   await checkEncrypted(t, files, `after ${kills.ours} kills of ours and ${kills.cryptsetup} of cryptsetup`);
