@@ -182,7 +182,7 @@ async function decrypt(payload: string, options: ReencryptCommandOptions): Promi
     );
   }
   if (options.resumeOnly) return resume(payload, 'decrypt', options);
-  if (!fs.existsSync(header)) return decryptAttached(payload, header, options);
+  if (header !== '-' && !fs.existsSync(header)) return decryptAttached(payload, header, options);
   requireDetached(payload, header);
   const question = `All of ${payload} will be plaintext, and the keys in ${header} destroyed`;
   const how = beginOptions(options);

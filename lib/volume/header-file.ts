@@ -78,7 +78,7 @@ export function writeNewHeaderFile(file: string, image: Buffer, uuid: string): v
   try {
     fs.rmSync(partial, { force: true });
     writePartial(partial, image);
-    if (fs.existsSync(file)) {
+    if (fs.lstatSync(file, { throwIfNoEntry: false })) {
       throw new LuksError('BAD_ARGUMENT', `${file} exists, and is not overwritten; give another name`);
     }
     fs.renameSync(partial, file);

@@ -31,10 +31,10 @@ function isMadeOf(device: Device, header: LuksHeader, payload: Device, there: Lu
   );
 }
 
-/** Throws BAD_ARGUMENT where the payload has a header that is not the one in the file. */
-function requireNoOtherHeader(device: Device, header: LuksHeader, payload: Device): void {
+/** The header that the payload still has, which is the one in the file; null where it has none. Throws BAD_ARGUMENT. */
+function findOwnHeader(device: Device, header: LuksHeader, payload: Device): LuksHeader | null {
   const there = findReadableHeader(payload);
-  if (!there || isMadeOf(device, header, payload, there)) return;
+  if (!there || isMadeOf(device, header, payload, there)) return there;
   throw new LuksError(
     'BAD_ARGUMENT',
     there.uuid === header.uuid
@@ -44,9 +44,14 @@ function requireNoOtherHeader(device: Device, header: LuksHeader, payload: Devic
   );
 }
 
-/** All of them: that of an earlier, larger header would be found too. */
-function clearMagics(payload: Device, endBytes: number): void {
-  for (const offsetBytes of [0, ...HDR_SIZES_BYTES].filter((each) => each < endBytes)) {
+/**
+ * All of them: that of an earlier, larger header would be found too. That of the copy which counts goes last: an older one
+ * must not be taken, after a cut, for a header that was changed.
+ */
+function clearMagics(payload: Device, there: LuksHeader | null, endBytes: number): void {
+  const lastBytes = there?.disk.version === 2 ? there.disk[there.disk.copyRead].offsetBytes : 0;
+  const others = [0, ...HDR_SIZES_BYTES].filter((each) => each < endBytes && each !== lastBytes);
+  for (const offsetBytes of [...others, lastBytes]) {
     const start = Buffer.alloc(MAGIC_BYTES);
     payload.readFullyAt(start, offsetBytes);
     if (!hasMagic(start, offsetBytes === 0 ? 'primary' : 'secondary')) continue;
@@ -62,8 +67,7 @@ function clearMagics(payload: Device, endBytes: number): void {
 export async function moveHead(device: Device, payload: Device, giveback: Giveback): Promise<void> {
   const header = readHeader(device);
   if (!isUnmoved(header)) return;
-  requireNoOtherHeader(device, header, payload);
-  clearMagics(payload, giveback.shiftBytes);
+  clearMagics(payload, findOwnHeader(device, header, payload), giveback.shiftBytes);
   copyWithin(payload, giveback.shiftBytes, 0, giveback.moved.sizeBytes as number);
   await changeHeader(device, async (now) => ({
     steps: planMetadata(now, withMovedHead(now)),

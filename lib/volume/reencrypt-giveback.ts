@@ -13,7 +13,7 @@ import { changeHeader, planKeyslotWipes, type WriteStep } from '../format/change
 import { readHeader } from '../format/header.js';
 import { type LuksHeader, volumeSegments } from '../format/model.js';
 import { endingKeyslots, withoutReencryption } from '../format/reencryption.js';
-import { findGiveback, type Giveback } from '../format/reencryption-giveback.js';
+import { findGiveback, type Giveback, isUnmoved } from '../format/reencryption-giveback.js';
 import { hasShiftedParts, withShiftedParts } from '../format/reencryption-shift.js';
 import { planMetadata } from '../format/write.js';
 import type { Unlock } from '../keyslot/unlock.js';
@@ -72,10 +72,10 @@ export function requireGivebackState(header: LuksHeader, giveback: Giveback, pay
   const { doneBytes, hotBytes, headBytes } = state;
   const isStep = hotBytes === 0 || hotBytes <= (isHeadsTurn(state) ? headBytes : shiftBytes);
   const isWithin = headBytes <= totalBytes && doneBytes + hotBytes <= totalBytes;
+  const isMoved = !isUnmoved(header) || doneBytes + hotBytes === 0;
   const isProtected = (moved.sizeBytes as number) <= protectableBytes(giveback);
-  if (isStep && isWithin && isProtected && hasShiftedParts(header, giveback, givebackPartsOf(state))) {
-    return state;
-  }
+  const isSound = isStep && isWithin && isMoved && isProtected;
+  if (isSound && hasShiftedParts(header, giveback, givebackPartsOf(state))) return state;
   throw new LuksError(
     'UNSUPPORTED',
     'the segments of the header do not tell how far its decryption is; is the payload the right one? ' +

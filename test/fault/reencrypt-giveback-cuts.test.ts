@@ -11,6 +11,7 @@ import { destroyKeys } from '../../lib/crypto/secret.js';
 import { Device } from '../../lib/device.js';
 import { readHeader } from '../../lib/format/header.js';
 import { isInReencryption } from '../../lib/format/requirements.js';
+import { planCopy } from '../../lib/format/write.js';
 import { formatVolume } from '../../lib/volume/create.js';
 import { openVolume } from '../../lib/volume/open.js';
 import { openGiveback, runGiveback } from '../../lib/volume/reencrypt-giveback.js';
@@ -89,12 +90,14 @@ async function checkCuts(
   dataBytes: number,
   sectorSizeBytes: number,
   resilience: 'checksum' | 'journal',
+  prepare: (payload: Device) => void = () => {},
 ): Promise<void> {
   const dir = makeTempDir(t);
   const files = { header: path.join(dir, 'header'), payload: path.join(dir, 'payload') };
   const plaintext = randomBytes(dataBytes);
   await makeVolume(files.payload, plaintext, sectorSizeBytes);
   const payload = Device.open(files.payload, { isReadOnly: false });
+  prepare(payload);
   // The head in one step, and no more than a zone.
   await beginGiveback(payload, files.header, { passphrase }, { resilience, zoneBytes: ZONE_BYTES });
   payload.close();
@@ -116,6 +119,22 @@ for (const resilience of isThorough ? (['checksum', 'journal'] as const) : (['jo
   t.test(`more data than the header, ${resilience}`, (t) => checkCuts(t, overlapping, 512, resilience));
 }
 t.test('less data than the header', (t) => checkCuts(t, 2 * ZONE_BYTES - 4 * KiB, 4096, 'checksum'));
+/** As a cut between its two copies leaves a header that is being changed. */
+function makeObsolete(name: 'primary' | 'secondary'): (payload: Device) => void {
+  return (payload) => {
+    const header = readHeader(payload);
+    const other = name === 'primary' ? 'secondary' : 'primary';
+    if (header.disk.version !== 2) return;
+    const { offsetBytes, bytes } = planCopy(header, header.disk, other, header.disk.seqid + 1n);
+    payload.writeAt(bytes, offsetBytes);
+  };
+}
+
+for (const name of ['primary', 'secondary'] as const) {
+  t.test(`a ${name} copy that is older than the other`, (t) =>
+    checkCuts(t, 4 * KiB, 512, 'checksum', makeObsolete(name)),
+  );
+}
 t.test('a head alone', (t) => checkCuts(t, 12 * KiB, 512, 'checksum'));
 
 t.test('a cut while the file is being made: the volume is as it was, and the next try ends it', async (t) => {
