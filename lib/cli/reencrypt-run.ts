@@ -9,12 +9,14 @@ import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
 import { withReencryptionLock } from '../format/lock.js';
 import type { ReencryptionMode } from '../format/reencryption.js';
-import { begunMode, findShiftedEncryption } from '../format/reencryption-shift.js';
+import { begunMode, findGiveback, type Giveback } from '../format/reencryption-giveback.js';
+import { findShiftedEncryption } from '../format/reencryption-shift.js';
 import { requireRoomForHeader } from '../format/requirements.js';
 import { lockImage } from '../image-lock.js';
 import type { Unlock } from '../keyslot/unlock.js';
 import { isSameFile } from '../volume/header-file.js';
 import { type RunOptions, runReencryption } from '../volume/reencrypt.js';
+import { openGiveback, runGiveback } from '../volume/reencrypt-giveback.js';
 import { openReencryption } from '../volume/reencrypt-open.js';
 import { openShiftedEncryption, runShiftedEncryption } from '../volume/reencrypt-shift.js';
 import { print } from './output.js';
@@ -114,6 +116,36 @@ interface Work {
   /** To be destroyed. */
   keys: VolumeKeys;
   run(options: RunOptions): Promise<{ doneBytes: number; totalBytes: number }>;
+  /** What a person is told when all is done. */
+  ending?: (totalBytes: number) => string;
+}
+
+/** The header has left the payload, which gets its room. */
+async function openGivebackWork(
+  { device, payload }: Devices,
+  giveback: Giveback,
+  unlock: Unlock,
+  hotzoneSize: number | undefined,
+): Promise<Work> {
+  if (device === payload) {
+    throw new LuksError('BAD_ARGUMENT', 'this header is not that of its own device; name it with --header');
+  }
+  const headBytes = giveback.moved.sizeBytes as number;
+  if (hotzoneSize !== undefined && hotzoneSize < headBytes) {
+    throw new LuksError(
+      'BAD_ARGUMENT',
+      `the head of the data, ${headBytes} bytes, is rewritten in one step; leave --hotzone-size out, or give as much`,
+    );
+  }
+  const target = await openGiveback(device, payload, unlock);
+  return {
+    mode: 'decrypt',
+    keys: target.keys,
+    run: (options) => runGiveback(target, options),
+    ending: (totalBytes) =>
+      `The plaintext is the first ${totalBytes} bytes of ${payload.path}; what follows is noise` +
+      (payload.isBlockDevice ? '' : `, to be cut off with: truncate -s ${totalBytes} ${payload.path}`),
+  };
 }
 
 /** What the header says is to be done, with the data where it is or moved. */
@@ -122,7 +154,10 @@ async function openWork(
   unlock: Unlock,
   { hotzoneSize }: ReencryptCommandOptions,
 ): Promise<Work> {
-  const shifted = findShiftedEncryption(readHeader(device));
+  const header = readHeader(device);
+  const giveback = findGiveback(header);
+  if (giveback) return openGivebackWork({ device, payload }, giveback, unlock, hotzoneSize);
+  const shifted = findShiftedEncryption(header);
   if (!shifted) {
     const target = await openReencryption(device, payload, unlock);
     const { mode } = target.reencryption;
@@ -160,6 +195,7 @@ export function finishReencryption(
       reporter.finish();
       const isDone = doneBytes === totalBytes;
       if (options.json) print(JSON.stringify({ mode, doneBytes, totalBytes, isDone }));
+      else if (isDone && work.ending) print(work.ending(totalBytes));
       if (isDone) return;
       process.stderr.write(
         `luksfuse: ${mode} stopped at ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}; ` +

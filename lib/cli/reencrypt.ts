@@ -1,13 +1,15 @@
 /**
  * `luksfuse encrypt`, `decrypt` and `reencrypt`: a payload rewritten in place, resumable.
  */
+import fs from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { formatBytes, wipe } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
 import type { ReencryptionMode } from '../format/reencryption.js';
-import { begunMode } from '../format/reencryption-shift.js';
+import { begunMode, findGiveback } from '../format/reencryption-giveback.js';
+import type { Unlock } from '../keyslot/unlock.js';
 import { readKeySource } from '../keysource/source.js';
 import type { FormatOptions } from '../volume/create.js';
 import { findContent } from '../volume/header-file.js';
@@ -17,6 +19,7 @@ import { confirm, readNewPassphrase } from './ask.js';
 import { withKey } from './credential.js';
 import { findKeySource, wholeNumber } from './credential-options.js';
 import { addPbkdfOptions, type PbkdfOptions, pbkdfChoice } from './pbkdf-options.js';
+import { continueGiveback, decryptAttached, requireDetached } from './reencrypt-giveback.js';
 import { checkOnlineOptions, type OnlineOptions, reencryptOnline } from './reencrypt-online.js';
 import {
   addReencryptOptions,
@@ -74,20 +77,18 @@ function resume(
 }
 
 /** Begins, and unless --init-only does the work with the same key. */
-function beginAndFinish(
-  payload: string,
+async function beginAndFinish(
+  devices: Devices,
   question: string,
   options: ReencryptCommandOptions,
-  begin: (devices: Devices, unlock: Parameters<typeof finishReencryption>[1]) => Promise<void>,
+  begin: (unlock: Unlock) => Promise<void>,
 ): Promise<void> {
-  return withDevices(payload, options.header, async (devices) => {
-    confirm(question, options);
-    const located = { device: devices.device, header: readHeader(devices.device) };
-    await withKey(located, options, async (unlock) => {
-      await begin(devices, unlock);
-      if (options.initOnly) printBegun(devices.device, options);
-      else await finishReencryption(devices, unlock, options);
-    });
+  confirm(question, options);
+  const located = { device: devices.device, header: readHeader(devices.device) };
+  await withKey(located, options, async (unlock) => {
+    await begin(unlock);
+    if (options.initOnly) printBegun(devices.device, options);
+    else await finishReencryption(devices, unlock, options);
   });
 }
 
@@ -172,18 +173,25 @@ async function encrypt(payload: string, options: EncryptOptions): Promise<void> 
 
 async function decrypt(payload: string, options: ReencryptCommandOptions): Promise<void> {
   checkReencryptOptions(options, []);
-  if (options.header === undefined) {
+  const { header } = options;
+  if (header === undefined) {
     throw new LuksError(
       'BAD_ARGUMENT',
-      'only a payload whose header is detached is decrypted; name it with --header',
+      'no header is named; give the detached one with --header, or, for a payload that begins with its header, a new ' +
+        'file that it can go to',
     );
   }
   if (options.resumeOnly) return resume(payload, 'decrypt', options);
-  const question = `All of ${payload} will be plaintext, and the keys in ${options.header} destroyed`;
+  if (header !== '-' && !fs.existsSync(header)) return decryptAttached(payload, header, options);
+  requireDetached(payload, header);
+  const question = `All of ${payload} will be plaintext, and the keys in ${header} destroyed`;
   const how = beginOptions(options);
-  return beginAndFinish(payload, question, options, ({ device, payload: data }, unlock) =>
-    beginDecryption(device, data, unlock, how),
-  );
+  return withDevices(payload, header, async (devices) => {
+    if (findGiveback(readHeader(devices.device))) return continueGiveback(devices, options);
+    return beginAndFinish(devices, question, options, (unlock) =>
+      beginDecryption(devices.device, devices.payload, unlock, how),
+    );
+  });
 }
 
 async function reencrypt(payload: string, options: ReencryptOptions): Promise<void> {
@@ -200,8 +208,10 @@ async function reencrypt(payload: string, options: ReencryptOptions): Promise<vo
     pbkdf: pbkdfChoice(options),
   };
   if (options.online) return reencryptOnline(payload, how, options);
-  return beginAndFinish(payload, `All of ${payload} will be rewritten in place`, options, (devices, unlock) =>
-    beginReencryption(devices.device, devices.payload, unlock, how),
+  return withDevices(payload, options.header, (devices) =>
+    beginAndFinish(devices, `All of ${payload} will be rewritten in place`, options, (unlock) =>
+      beginReencryption(devices.device, devices.payload, unlock, how),
+    ),
   );
 }
 
@@ -226,8 +236,8 @@ export function addReencryptCommands(program: Command): void {
 
   const decryptCommand = program
     .command('decrypt <payload>')
-    .description('turn the payload of a detached header into plain data, in place; resumable')
-    .option('--header <file>', 'the detached header');
+    .description('turn ciphertext into plain data, in place; resumable')
+    .option('--header <file>', 'the detached header; or the new file for one at the start of the payload');
   addReencryptOptions(decryptCommand).action(decrypt);
 
   const reencryptCommand = program

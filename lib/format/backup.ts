@@ -8,7 +8,7 @@ import { alignUp } from '../bytes.js';
 import type { Device } from '../device.js';
 import { isSystemError, LuksError } from '../errors.js';
 import { applySteps, type WriteStep } from './change.js';
-import { findHeader, readHeader } from './header.js';
+import { findReadableHeader, readHeader } from './header.js';
 import { withHeaderLock } from './lock.js';
 import { LUKS1_HEADER_BYTES } from './luks1.js';
 import type { LuksHeader } from './model.js';
@@ -100,15 +100,6 @@ export interface RestorePreview {
   objections: string[];
 }
 
-function findReadable(device: Device): LuksHeader | null {
-  try {
-    return findHeader(device);
-  } catch (error) {
-    if (error instanceof LuksError && error.code === 'HEADER_CORRUPT') return null;
-    throw error;
-  }
-}
-
 function keyslotList(header: LuksHeader): string {
   return [...header.keyslots.keys()].join(', ') || 'none';
 }
@@ -126,7 +117,7 @@ function payloadOf(header: LuksHeader): string {
 export function previewRestore(device: Device, backup: Device): RestorePreview {
   const header = readHeader(backup);
   requireIntact(backup, readRegion(backup, backupBytes(header)));
-  const current = findReadable(device);
+  const current = findReadableHeader(device);
   if (!current) {
     const objections = [`${device.path} carries no readable LUKS header now`];
     return { current, backup: header, differences: ['everything'], objections };

@@ -33,6 +33,14 @@ export function planWipe(what: string, place: AreaPlace, fill: 'random' | 'zero'
   return steps;
 }
 
+/** Steps that overwrite what these keyslots have in the header's keyslots area. */
+export function planKeyslotWipes(header: LuksHeader, keyslots: readonly number[]): WriteStep[] {
+  return keyslots.flatMap((id) => {
+    const { area } = header.keyslots.get(id)!;
+    return area ? planWipe(`area of keyslot ${id}`, area) : [];
+  });
+}
+
 export function applySteps(device: Device, steps: readonly WriteStep[]): void {
   for (const { what, offsetBytes, bytes } of steps) {
     debug('write %s: %d bytes at %d', what, bytes.length, offsetBytes);

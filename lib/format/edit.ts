@@ -50,6 +50,18 @@ export function requireFreeId(
   return wanted;
 }
 
+const MAX_DIGESTS = 8;
+
+/** The lowest digest id not in use. Throws BAD_ARGUMENT. */
+export function requireFreeDigest(header: LuksHeader): number {
+  const free = Array.from({ length: MAX_DIGESTS }, (_, id) => id).find((id) => !header.digests.has(id));
+  if (free !== undefined) return free;
+  throw new LuksError(
+    'BAD_ARGUMENT',
+    `all ${MAX_DIGESTS} digests of the header are in use; remove unbound keyslots`,
+  );
+}
+
 /** Rewrites the references to keyslots in each object of `section`. */
 function mapReferences(
   document: JsonObject,

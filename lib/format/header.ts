@@ -59,6 +59,16 @@ export function findHeader(device: ReadableDevice): LuksHeader | null {
   );
 }
 
+/** As `findHeader`, but null also for one that is too damaged to be read. */
+export function findReadableHeader(device: ReadableDevice): LuksHeader | null {
+  try {
+    return findHeader(device);
+  } catch (error) {
+    if (error instanceof LuksError && error.code === 'HEADER_CORRUPT') return null;
+    throw error;
+  }
+}
+
 /** As `findHeader`, but throws NOT_LUKS where there is none. */
 export function readHeader(device: ReadableDevice): LuksHeader {
   const header = findHeader(device);

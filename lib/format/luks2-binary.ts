@@ -47,6 +47,8 @@ export function magicOf(copy: CopyName): Buffer {
   return copy === 'primary' ? LUKS_MAGIC : SECONDARY_MAGIC;
 }
 
+export const MAGIC_BYTES = LUKS_MAGIC.length;
+
 export function hasMagic(bytes: Buffer, copy: CopyName): boolean {
   return bytes.subarray(0, LUKS_MAGIC.length).equals(magicOf(copy));
 }

@@ -6,7 +6,6 @@
 import { LuksError } from '../errors.js';
 import { editHeader } from './edit.js';
 import { isUint64, type JsonObject, member, objectMember } from './json.js';
-import { encodeSegment } from './metadata.js';
 import {
   type AreaPlace,
   findDigestOfSegment,
@@ -15,25 +14,25 @@ import {
   volumeSegments,
 } from './model.js';
 import {
+  encodeAnySegment,
   HOT_FLAG,
   IV_UNIT_BYTES,
   REQUIREMENT,
-  type ReencryptionMode,
-  requireReencryption,
+  type ReencryptionSides,
   spellSegments,
 } from './reencryption.js';
 
-export interface ShiftedEncryption {
-  keyslot: number;
+/** Data that is moved as well, of which one side is ciphertext. */
+export interface ShiftedSides extends ReencryptionSides {
+  /** The head of the data meanwhile. */
+  moved: Segment;
+}
+
+/** Before: the plain data, its head included. After: the ciphertext, all of the device behind the header. */
+export interface ShiftedEncryption extends ShiftedSides {
   area: AreaPlace;
   /** How much further the data gets: as far as the header's end. */
   shiftBytes: number;
-  /** The plain data as it was, its head included. */
-  previous: Segment;
-  /** The ciphertext, all of the device behind the header. */
-  final: Segment;
-  /** The head of the data meanwhile. */
-  moved: Segment;
   previousDigest: null;
   finalDigest: number;
 }
@@ -128,17 +127,11 @@ export function findShiftedEncryption(header: LuksHeader): ShiftedEncryption | n
   return { ...shifted, keyslot, area: { offsetBytes: area!.offsetBytes, sizeBytes: area!.sizeBytes } };
 }
 
-/** What was begun. Throws as `requireReencryption`. */
-export function begunMode(header: LuksHeader): ReencryptionMode {
-  return findShiftedEncryption(header) ? 'encrypt' : requireReencryption(header).mode;
-}
-
-function encodePart({ final }: ShiftedEncryption, part: ShiftedPart): JsonObject {
+/** The segment that a part is. A hot one is written as what it is about to be. */
+function encodePart({ previous, final }: ShiftedSides, part: ShiftedPart): JsonObject {
   const { state, offsetBytes, sizeBytes, dataOffsetBytes } = part;
-  if (state === 'old') return { type: 'linear', offset: String(offsetBytes), size: String(sizeBytes) };
-  return encodeSegment({
-    ...final,
-    encryption: final.encryption!,
+  return encodeAnySegment({
+    ...(state === 'old' ? previous : final),
     offsetBytes,
     sizeBytes,
     ivTweak: BigInt(dataOffsetBytes / IV_UNIT_BYTES),
@@ -146,28 +139,28 @@ function encodePart({ final }: ShiftedEncryption, part: ShiftedPart): JsonObject
   });
 }
 
-function encodeBackup({ offsetBytes, sizeBytes }: Segment, flag: string): JsonObject {
-  return { type: 'linear', offset: String(offsetBytes), size: String(sizeBytes), flags: [flag] };
+/** Of the one side that is ciphertext. */
+function digestOf({ previousDigest, finalDigest }: ShiftedSides): number {
+  return (finalDigest ?? previousDigest)!;
 }
 
 /** `header` with the row of segments that says that these parts are done, hot and to be done. */
 export function withShiftedParts(
   header: LuksHeader,
-  shifted: ShiftedEncryption,
+  sides: ShiftedSides,
   parts: readonly ShiftedPart[],
 ): LuksHeader {
-  const { previous, final, moved, finalDigest } = shifted;
   const row = [
-    ...parts.map((part) => encodePart(shifted, part)),
-    encodeBackup(previous, 'backup-previous'),
-    encodeSegment({ ...final, encryption: final.encryption!, flags: ['backup-final'] }),
-    encodeBackup(moved, 'backup-moved-segment'),
+    ...parts.map((part) => encodePart(sides, part)),
+    encodeAnySegment({ ...sides.previous, flags: ['backup-previous'] }),
+    encodeAnySegment({ ...sides.final, flags: ['backup-final'] }),
+    encodeAnySegment({ ...sides.moved, flags: ['backup-moved-segment'] }),
   ];
   return editHeader(header, (document) => {
     document.segments = Object.fromEntries(row.map((segment, id) => [String(id), segment]));
     const ids = row.flatMap(({ type }, id) => (type === 'crypt' ? [String(id)] : []));
     for (const [id, digest] of Object.entries(objectMember(document, 'digests'))) {
-      (digest as JsonObject).segments = Number(id) === finalDigest ? ids : [];
+      (digest as JsonObject).segments = Number(id) === digestOf(sides) ? ids : [];
     }
   });
 }
@@ -175,7 +168,7 @@ export function withShiftedParts(
 /** True where the header's row of segments is just that of these parts; its backups can come in any order behind it. */
 export function hasShiftedParts(
   header: LuksHeader,
-  shifted: ShiftedEncryption,
+  sides: ShiftedSides,
   parts: readonly ShiftedPart[],
 ): boolean {
   const spell = (each: LuksHeader) =>
@@ -184,9 +177,9 @@ export function hasShiftedParts(
       [...each.digests].map(([id, { segments }]) => [id, segments.length]),
     ]);
   const isOwned = header.segments.every(
-    ({ id, type }) => type !== 'crypt' || header.digests.get(shifted.finalDigest)!.segments.includes(id),
+    ({ id, type }) => type !== 'crypt' || header.digests.get(digestOf(sides))!.segments.includes(id),
   );
-  return isOwned && spell(header) === spell(withShiftedParts(header, shifted, parts));
+  return isOwned && spell(header) === spell(withShiftedParts(header, sides, parts));
 }
 
 /** `header` with the encryption begun and nothing of it done. Its verification digest is still to be added. */

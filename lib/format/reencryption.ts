@@ -3,7 +3,7 @@
  * row of segments that tells how far it is (LUKS2 spec, "Reencryption"). Reads and edits metadata; moves no data.
  */
 import { LuksError } from '../errors.js';
-import { editHeader, withoutKeyslots } from './edit.js';
+import { editHeader, requireFreeDigest, withoutKeyslots } from './edit.js';
 import { type JsonObject, member, objectMember } from './json.js';
 import { encodeDigest, encodeSegment } from './metadata.js';
 import {
@@ -54,6 +54,8 @@ export interface Part {
 }
 
 export const REQUIREMENT = 'online-reencrypt-v2';
+/** Of a decryption that gives back the room of its header, which `reencryption-giveback` reads. */
+export const GIVEBACK_REQUIREMENT = 'online-reencrypt-v3';
 export const IV_UNIT_BYTES = 512;
 export const HOT_FLAG = 'in-reencryption';
 const [PREVIOUS_FLAG, FINAL_FLAG] = ['backup-previous', 'backup-final'] as const;
@@ -72,10 +74,11 @@ function corrupt(what: string): LuksError {
   return new LuksError('HEADER_CORRUPT', `the reencryption in the header ${what}; try: cryptsetup repair`);
 }
 
-function decodePlan(keyslot: JsonObject, area: AreaPlace): ReencryptionPlan {
+/** @param resilience as the area's type says */
+export function decodePlan(keyslot: JsonObject, area: AreaPlace, resilience: string): ReencryptionPlan {
   const areaObject = objectMember(keyslot, 'area');
-  const [mode, direction, resilience] = [keyslot.mode, keyslot.direction, areaObject.type].map(String);
-  if (!RESILIENCES.includes(resilience!)) throw unsupported(`is protected by "${resilience}"`);
+  const [mode, direction] = [keyslot.mode, keyslot.direction].map(String);
+  if (!RESILIENCES.includes(resilience)) throw unsupported(`is protected by "${resilience}"`);
   if (!MODES.includes(mode!) || !DIRECTIONS.includes(direction!)) throw corrupt('has no mode or direction');
   const isChecksum = resilience === 'checksum';
   const blockSizeBytes = isChecksum ? Number(member(areaObject, 'sector_size')) : IV_UNIT_BYTES;
@@ -90,7 +93,7 @@ function decodePlan(keyslot: JsonObject, area: AreaPlace): ReencryptionPlan {
   };
 }
 
-function requireBackup(header: LuksHeader, flag: string): Segment {
+export function requireBackup(header: LuksHeader, flag: string): Segment {
   const found = header.segments.filter(({ flags }) => flags.includes(flag));
   if (found.length !== 1) throw corrupt(`has ${found.length} segments "${flag}"`);
   const segment = found[0]!;
@@ -111,12 +114,19 @@ export function requireReencryption(header: LuksHeader): Reencryption {
       'the header has no unfinished reencryption; begin one without --resume-only',
     );
   }
+  if (requirements.includes(GIVEBACK_REQUIREMENT)) {
+    throw new LuksError(
+      'UNSUPPORTED',
+      'a decryption that gives back its room is unfinished; finish it with: luksfuse decrypt --resume-only',
+    );
+  }
   const other = requirements.find((name) => name !== REQUIREMENT);
   if (other !== undefined) throw unsupported(`requires "${other}"`);
   const [keyslot, { area }] = entry;
   if (!area) throw corrupt('has no area');
   const [previous, final] = [requireBackup(header, PREVIOUS_FLAG), requireBackup(header, FINAL_FLAG)];
-  const plan = decodePlan(objectMember(objectMember(header.document, 'keyslots'), String(keyslot)), area);
+  const object = objectMember(objectMember(header.document, 'keyslots'), String(keyslot));
+  const plan = decodePlan(object, area, area.type);
   const isConsistent =
     previous.offsetBytes === final.offsetBytes &&
     previous.sizeBytes === final.sizeBytes &&
@@ -135,7 +145,8 @@ export function requireReencryption(header: LuksHeader): Reencryption {
   };
 }
 
-function encodeAnySegment(segment: Omit<Segment, 'id' | 'integrity'>): JsonObject {
+/** A segment that is ciphertext or plain data as its JSON object. */
+export function encodeAnySegment(segment: Omit<Segment, 'id' | 'integrity'>): JsonObject {
   const { encryption } = segment;
   if (encryption !== null) return encodeSegment({ ...segment, encryption });
   return {
@@ -219,7 +230,8 @@ export function hasParts(header: LuksHeader, reencryption: Reencryption, parts: 
   return spell(header) === spell(expected);
 }
 
-function encodePlan(plan: ReencryptionPlan): JsonObject {
+/** The `reencrypt` keyslot as its JSON object. */
+export function encodePlan(plan: ReencryptionPlan): JsonObject {
   const { mode, direction, resilience, area, hash, blockSizeBytes } = plan;
   return {
     type: 'reencrypt',
@@ -261,18 +273,6 @@ export function withVerification(
       ...digest,
     });
   });
-}
-
-const MAX_DIGESTS = 8;
-
-/** The lowest digest id not in use. Throws BAD_ARGUMENT. */
-export function requireFreeDigest(header: LuksHeader): number {
-  const free = Array.from({ length: MAX_DIGESTS }, (_, id) => id).find((id) => !header.digests.has(id));
-  if (free !== undefined) return free;
-  throw new LuksError(
-    'BAD_ARGUMENT',
-    `all ${MAX_DIGESTS} digests of the header are in use; remove unbound keyslots`,
-  );
 }
 
 /** Keyslots that end with the reencryption: its own, and those of a key that encrypts nothing any more. */

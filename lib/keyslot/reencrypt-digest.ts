@@ -8,12 +8,10 @@ import type { KdfLimits } from '../crypto/kdf.js';
 import { LuksError } from '../errors.js';
 import { isUint64, type JsonObject, type JsonValue, numberedMembers, objectMember } from '../format/json.js';
 import { findDigestOf, type LuksHeader } from '../format/model.js';
-import { type ReencryptionSides, withVerification } from '../format/reencryption.js';
+import { GIVEBACK_REQUIREMENT, type ReencryptionSides, withVerification } from '../format/reencryption.js';
 import { matchesDigest } from './digest.js';
 import { makeDigest } from './new-digest.js';
 
-/** "v2": the version of the requirement. */
-const MAGIC = Buffer.from('v2');
 const MAX_TEXT_BYTES = 64;
 
 function text(value: JsonValue | undefined): Buffer {
@@ -43,8 +41,8 @@ function keyslotBytes(header: LuksHeader, keyslot: number): Buffer[] {
   const area = objectMember(object, 'area');
   return [
     ...[text(object.mode), text(object.direction), text(area.type), uint64(area.offset), uint64(area.size)],
-    ...(area.type === 'checksum' ? [text(area.hash), count(area.sector_size)] : []),
-    ...(area.type === 'datashift' ? [uint64(area.shift_size)] : []),
+    ...(area.hash !== undefined ? [text(area.hash), count(area.sector_size)] : []),
+    ...(area.shift_size !== undefined ? [uint64(area.shift_size)] : []),
   ];
 }
 
@@ -69,8 +67,10 @@ function verificationData(
   const digests = new Set([previousDigest, finalDigest].filter((id) => id !== null));
   const segments = new Map(numberedMembers(header.document, 'segments'));
   const moved = header.segments.filter(({ flags }) => flags.includes('backup-moved-segment'));
+  // The version of the requirement.
+  const magic = header.config.requirements.includes(GIVEBACK_REQUIREMENT) ? 'v3' : 'v2';
   return Buffer.concat([
-    MAGIC,
+    Buffer.from(magic),
     ...[...digests].map((id) => keys.get(id)!),
     ...keyslotBytes(header, keyslot),
     ...[previous, final, ...moved].flatMap(({ id }) => segmentBytes(segments.get(id)!)),

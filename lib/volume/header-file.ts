@@ -59,6 +59,38 @@ function prepareFile(file: string, sizeBytes: number): boolean {
   return isNew;
 }
 
+function writePartial(partial: string, image: Buffer): void {
+  const fd = fs.openSync(partial, 'wx', 0o600);
+  try {
+    fs.writeFileSync(fd, image);
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/**
+ * Makes a file of a header, which is there whole, on stable storage, or not at all. A cut can leave what was written of it
+ * under another name, which says what it is and is used again. Throws BAD_ARGUMENT where the file exists, DEVICE_IO.
+ */
+export function writeNewHeaderFile(file: string, image: Buffer, uuid: string): void {
+  const partial = `${file}.${uuid}.partial`;
+  try {
+    fs.rmSync(partial, { force: true });
+    writePartial(partial, image);
+    if (fs.lstatSync(file, { throwIfNoEntry: false })) {
+      throw new LuksError('BAD_ARGUMENT', `${file} exists, and is not overwritten; give another name`);
+    }
+    fs.renameSync(partial, file);
+    syncDirectory(path.dirname(file));
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    throw new LuksError('DEVICE_IO', `cannot make the header file ${file}: ${cause.message}`, { cause });
+  } finally {
+    fs.rmSync(partial, { force: true });
+  }
+}
+
 export interface HeaderFile {
   /** Open for writing, and as large as asked for. */
   device: Device;

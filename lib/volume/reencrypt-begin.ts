@@ -10,7 +10,7 @@ import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { requireLargestArea } from '../format/areas.js';
 import { changeHeader, type WriteStep } from '../format/change.js';
-import { editHeader, requireFreeId, withKeyslot } from '../format/edit.js';
+import { editHeader, requireFreeDigest, requireFreeId, withKeyslot } from '../format/edit.js';
 import { isTextArray, type JsonObject, objectMember } from '../format/json.js';
 import { encodeDigest } from '../format/metadata.js';
 import { type LuksHeader, PAIRING_TOKEN_TYPE, type Segment } from '../format/model.js';
@@ -19,7 +19,6 @@ import {
   type Reencryption,
   type ReencryptionMode,
   type Resilience,
-  requireFreeDigest,
   requireReencryption,
   withReencryption,
 } from '../format/reencryption.js';
@@ -91,7 +90,7 @@ async function withBegun(
 }
 
 /** The record of the payload speaks of segments and a key that are about to change. */
-function withoutPairing(header: LuksHeader): LuksHeader {
+export function withoutPairing(header: LuksHeader): LuksHeader {
   return editHeader(header, (document) => {
     for (const [id, { type }] of header.tokens) {
       if (type === PAIRING_TOKEN_TYPE) delete objectMember(document, 'tokens')[id];
@@ -121,7 +120,7 @@ export function beginEncryption(
 }
 
 /** The one segment of a volume that nothing else is being done to. Throws UNSUPPORTED, BAD_ARGUMENT. */
-function requireWhole(header: LuksHeader, operation: string): Segment {
+export function requireWhole(header: LuksHeader, operation: string): Segment {
   if (header.version === 1) {
     throw new LuksError(
       'BAD_ARGUMENT',

@@ -9,7 +9,7 @@ import { LuksError } from '../errors.js';
 import { AREA_ALIGN_BYTES, requireLargestArea } from '../format/areas.js';
 import { applySteps, type WriteStep } from '../format/change.js';
 import { requireFreeId } from '../format/edit.js';
-import { readHeader } from '../format/header.js';
+import { findReadableHeader } from '../format/header.js';
 import { withHeaderLock } from '../format/lock.js';
 import type { LuksHeader, Segment } from '../format/model.js';
 import {
@@ -20,6 +20,7 @@ import {
 } from '../format/reencryption-shift.js';
 import { lockImage } from '../image-lock.js';
 import { withVerifiedReencryption } from '../keyslot/reencrypt-digest.js';
+import { copyWithin } from './copy-within.js';
 import { type FormatOptions, formatVolume } from './create.js';
 import { beginningOf } from './reencrypt-shift.js';
 import { shiftedPartsOf } from './reencrypt-shift-parts.js';
@@ -97,16 +98,6 @@ function installHeader(device: Device, header: LuksHeader, image: Buffer): void 
   ]);
 }
 
-function copyWithin(device: Device, fromBytes: number, toBytes: number, sizeBytes: number): void {
-  const piece = Buffer.alloc(PIECE_BYTES);
-  for (let done = 0; done < sizeBytes; done += PIECE_BYTES) {
-    const part = piece.subarray(0, Math.min(PIECE_BYTES, sizeBytes - done));
-    device.readFullyAt(part, fromBytes + done);
-    device.writeAt(part, toBytes + done);
-  }
-  device.sync();
-}
-
 /**
  * Records on `payload`, which is plaintext, that it is to be encrypted behind a header of its own, for which its last
  * `reducedBytes` are given up. Throws as `formatVolume` does.
@@ -133,15 +124,6 @@ export function beginShiftedEncryption(
   });
 }
 
-function findHeader(device: Device | MemoryDevice): LuksHeader | null {
-  try {
-    return readHeader(device);
-  } catch (error) {
-    if (error instanceof LuksError && ['NOT_LUKS', 'HEADER_CORRUPT'].includes(error.code)) return null;
-    throw error;
-  }
-}
-
 /** True where each sector that the header takes has the header's bytes already, or those of the copy of the data's head. */
 function isReplaceable(device: Device, image: Buffer, copyOffsetBytes: number): boolean {
   const [there, copy] = [Buffer.alloc(image.length), Buffer.alloc(image.length)];
@@ -161,7 +143,7 @@ function findSpare(device: Device, shiftBytes: number): { header: LuksHeader; im
   if (dataBytes < shiftBytes) return null;
   const spare = Buffer.alloc(Math.min(shiftBytes, MAX_HEADER_BYTES));
   device.readFullyAt(spare, dataBytes);
-  const header = findHeader(new MemoryDevice(spare, device.path));
+  const header = findReadableHeader(new MemoryDevice(spare, device.path));
   const shifted = header && findShiftedEncryption(header);
   if (!header || !shifted || header.headerSizeBytes > spare.length) return null;
   const isOfThis = shifted.shiftBytes === shiftBytes && shifted.previous.sizeBytes === dataBytes;
@@ -178,7 +160,7 @@ export async function restoreSpareHeader(payload: string, reducedBytes: number):
   try {
     lockImage(device, 'writer');
     await withHeaderLock(device, async () => {
-      const there = findHeader(device);
+      const there = findReadableHeader(device);
       if (there && findShiftedEncryption(there)?.shiftBytes !== shiftBytes) {
         throw new LuksError(
           'BAD_ARGUMENT',

@@ -5,13 +5,11 @@
  * Knows no passphrases.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import createDebug from 'debug';
 import { alignDown } from '../bytes.js';
-import { hashSizeBytes } from '../crypto/hash.js';
 import type { VolumeKeys } from '../crypto/secret.js';
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
-import { changeHeader, planWipe, type WriteStep } from '../format/change.js';
+import { changeHeader, planKeyslotWipes, type WriteStep } from '../format/change.js';
 import type { LuksHeader } from '../format/model.js';
 import {
   endingKeyslots,
@@ -23,14 +21,14 @@ import {
 import { planMetadata } from '../format/write.js';
 import { withPairing } from '../keyslot/pairing.js';
 import { cool, type Extent, heat, hotExtent, partsOf, type ReencryptionState } from './reencrypt-parts.js';
+import { planProtection, protectableBytes, recoverZone } from './reencrypt-protection.js';
 import { ZoneTeam } from './reencrypt-team.js';
 import { NO_GATE, type ZoneGate } from './zone-gate.js';
 
-const debug = createDebug('luksfuse:reencrypt');
 const MiB = 1024 * 1024;
 
 /** Large enough that syncing between the steps costs little, small enough that little is done twice. */
-const DEFAULT_ZONE_BYTES = 64 * MiB;
+export const DEFAULT_ZONE_BYTES = 64 * MiB;
 
 /** Everything a reencryption works on; all of it stays the caller's. */
 export interface ReencryptionTarget {
@@ -64,14 +62,8 @@ export function unitBytesOf({ previous, final, blockSizeBytes }: Reencryption): 
 
 /** As much as the options allow and the keyslot's area can protect. */
 function zoneBytesOf(reencryption: Reencryption, wantedBytes: number): number {
-  const { resilience, area, hash, blockSizeBytes } = reencryption;
-  const protectableBytes = {
-    checksum: () => Math.floor(area.sizeBytes / hashSizeBytes(hash)) * blockSizeBytes,
-    journal: () => area.sizeBytes,
-    none: () => Number.POSITIVE_INFINITY,
-  }[resilience]();
   const unitBytes = unitBytesOf(reencryption);
-  const zoneBytes = alignDown(Math.min(wantedBytes, protectableBytes), unitBytes);
+  const zoneBytes = alignDown(Math.min(wantedBytes, protectableBytes(reencryption)), unitBytes);
   if (zoneBytes > 0) return zoneBytes;
   throw new LuksError(
     'BAD_ARGUMENT',
@@ -149,27 +141,7 @@ class Run {
 
   async #recover(): Promise<void> {
     const { device, reencryption } = this.#target;
-    const { resilience, area, hash, blockSizeBytes } = reencryption;
-    const zone = hotExtent(this.#state);
-    debug('recover %d bytes at %d by %s', zone.sizeBytes, zone.offsetBytes, resilience);
-    if (zoneBytesOf(reencryption, zone.sizeBytes) < zone.sizeBytes) {
-      throw new LuksError(
-        'HEADER_CORRUPT',
-        'the hot zone of the reencryption is larger than what can protect it',
-      );
-    }
-    if (resilience === 'checksum') {
-      const checksums = Buffer.alloc((zone.sizeBytes / blockSizeBytes) * hashSizeBytes(hash));
-      device.readFullyAt(checksums, area.offsetBytes);
-      this.#requireTeam().zone.recoverRange(zone, checksums);
-    } else if (resilience === 'journal') {
-      this.#requireTeam().zone.restoreRange(zone, device, area.offsetBytes);
-    } else {
-      throw new LuksError(
-        'UNSUPPORTED',
-        'the reencryption was cut short within a zone that nothing protected (resilience none); restore the data from a backup',
-      );
-    }
+    recoverZone(this.#requireTeam(), reencryption, device, hotExtent(this.#state));
     await this.#record(cool(this.#state));
   }
 
@@ -180,27 +152,17 @@ class Run {
   }
 
   async #rewrite(hot: ReencryptionState): Promise<void> {
-    const { reencryption } = this.#target;
+    const { payload, reencryption } = this.#target;
     const zone = hotExtent(hot);
     // Nothing could be done with a record of a hot zone that nothing protects; without it the step is as if not begun.
     if (reencryption.resilience !== 'none') {
-      const protection = await this.#protect(zone);
+      const { previous } = reencryption;
+      const team = this.#requireTeam();
+      const protection = await planProtection(team, reencryption, payload, previous.offsetBytes, zone);
       await this.#change(hot, [protection]);
     }
     await this.#requireTeam().convert(zone);
     await this.#record(cool(hot));
-  }
-
-  async #protect(zone: { offsetBytes: number; sizeBytes: number }): Promise<WriteStep> {
-    const { payload, reencryption } = this.#target;
-    const { resilience, area, previous } = reencryption;
-    if (resilience === 'checksum') {
-      const checksums = Buffer.from(await this.#requireTeam().hash(zone));
-      return { what: 'checksums of the hot zone', offsetBytes: area.offsetBytes, bytes: checksums };
-    }
-    const bytes = Buffer.alloc(zone.sizeBytes);
-    payload.readFullyAt(bytes, previous.offsetBytes + zone.offsetBytes);
-    return { what: 'journal of the hot zone', offsetBytes: area.offsetBytes, bytes };
   }
 
   /** The zone is rewritten: on storage first, then in the header. */
@@ -233,10 +195,7 @@ class Run {
       const { finalDigest } = reencryption;
       const key = finalDigest === null ? null : keys.get(finalDigest)!;
       const changed = key ? withPairing(ended, key.bytes, payload.sizeBytes) : ended;
-      const wipes = endingKeyslots(header, reencryption).flatMap((id) => {
-        const { area } = header.keyslots.get(id)!;
-        return area ? planWipe(`area of keyslot ${id}`, area) : [];
-      });
+      const wipes = planKeyslotWipes(header, endingKeyslots(header, reencryption));
       return { steps: [...planMetadata(header, changed), ...wipes], result: undefined };
     });
     this.#state = state;
