@@ -5,7 +5,7 @@
 import createDebug from 'debug';
 import { LuksError } from '../errors.js';
 import { findFunction, koffi } from './library.js';
-import { lockHeapObject } from './memory.js';
+import { copyHeapObject, lockHeapObject } from './memory.js';
 
 const debug = createDebug('luksfuse:openssl');
 
@@ -97,9 +97,10 @@ export class EvpCipher {
     const cipher = fetchCipher(name);
     if (!cipher) return EvpCipher.#refused();
     const context = cNewContext();
+    const empty = copyHeapObject(context);
     const isChosen = cInit(context, cipher, 0, null, null, encrypt ? 1 : 0) === 1;
     // From here on there is room for the key schedule, on the heap, where OpenSSL has put it.
-    if (!lockHeapObject(context)) debug('the key schedule of %s stays in swappable memory', name);
+    if (!lockHeapObject(context, empty)) debug('the key schedule of %s stays in swappable memory', name);
     const isReady =
       isChosen &&
       cSetKeyLength(context, key.length) === 1 &&

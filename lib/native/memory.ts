@@ -90,20 +90,33 @@ function lockPagesAround(address: number, sizeBytes: number): boolean {
   return lockMemory(start, Math.ceil((address + sizeBytes - start) / PAGE_BYTES) * PAGE_BYTES);
 }
 
+function viewHeapObject(address: number, sizeBytes: number): BigUint64Array {
+  return new BigUint64Array(koffi!.view(BigInt(address), sizeBytes - (sizeBytes % 8)));
+}
+
+/** The words of an object of malloc(3) as they are now, for `lockHeapObject` to tell those that came later. */
+export function copyHeapObject(address: number): BigUint64Array {
+  return koffi && mallocUsableSize
+    ? viewHeapObject(address, mallocUsableSize(address)).slice()
+    : new BigUint64Array();
+}
+
 /**
- * Keeps the pages of an object of malloc(3) and of what it points to from swap and core dumps, as long as the process
- * lives: for C structures whose insides are their library's own affair. Their neighbours are locked with them. False
- * where RLIMIT_MEMLOCK forbids it.
+ * Keeps the pages of an object of malloc(3), and of what it has come to point to since it consisted of `before`, from swap
+ * and core dumps as long as the process lives: for C structures whose insides are their library's own affair. Their
+ * neighbours are locked with them. False where RLIMIT_MEMLOCK forbids it.
  */
-export function lockHeapObject(address: number): boolean {
+export function lockHeapObject(address: number, before: BigUint64Array): boolean {
   if (!koffi || !mallocUsableSize) return false;
   const sizeBytes = mallocUsableSize(address);
-  const words = new BigUint64Array(koffi.view(BigInt(address), sizeBytes - (sizeBytes % 8)));
-  for (const word of words) {
+  viewHeapObject(address, sizeBytes).forEach((word, index) => {
     const isAddress = word % 8n === 0n && word >= MIN_ADDRESS && word < END_OF_ADDRESSES;
-    // What is no address after all is refused by mlock(2), or a few pages too many.
-    if (isAddress) lockPagesAround(Number(word), MAX_POINTEE_BYTES);
-  }
+    // A word that nobody wrote may be left from who had this memory before, and point to what must not be locked: V8 gives
+    // pages of its code back by madvise(MADV_DONTNEED), which fails for locked ones, and ends the process then.
+    const isWritten = word !== before[index];
+    // What is no address after all is refused by mlock(2).
+    if (isAddress && isWritten) lockPagesAround(Number(word), MAX_POINTEE_BYTES);
+  });
   return lockPagesAround(address, sizeBytes);
 }
 

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { TOOL_PATH } from './run.js';
+import { cleanEnv, TOOL_PATH } from './run.js';
 
 /**
  * Runs a program that `arm` can kill (SIGKILL) whenever it likes; what it answers is called once the program is gone.
@@ -16,7 +16,7 @@ export function runAndKill(
   args: readonly string[],
   arm: (kill: () => void) => () => void,
 ): Promise<boolean> {
-  const env = { ...process.env, PATH: TOOL_PATH };
+  const env = { ...cleanEnv(), PATH: TOOL_PATH };
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     const said: Buffer[] = [];

@@ -21,6 +21,12 @@ interface Region {
   flags: string[];
 }
 
+/** True where the page at `address` of this process is locked: proc(5), VmFlags `lo`. */
+export function isLockedHere(address: number): boolean {
+  const region = listRegions(process.pid).find(({ start, end }) => start <= address && address < end);
+  return region?.flags.includes('lo') ?? false;
+}
+
 /** /proc/PID/smaps: a head line for each region, then its fields. */
 function listRegions(pid: number): Region[] {
   const regions: Region[] = [];

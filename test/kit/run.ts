@@ -27,7 +27,7 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 export const TOOL_PATH = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
 
 /** The environment of a user's shell: without what the test runner makes every node process load. */
-function cleanEnv(): NodeJS.ProcessEnv {
+export function cleanEnv(): NodeJS.ProcessEnv {
   const isRunners = (name: string) => /^(NODE_OPTIONS|NODE_V8_COVERAGE|TAP|_?TAPJS)/.test(name);
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isRunners(name)));
 }
