@@ -20,11 +20,13 @@ export const CHUNK_BYTES = 32768;
 const KEYS_OFFSET = PAGE_BYTES;
 const CHUNK_OFFSET = KEYS_OFFSET + PAGE_BYTES;
 const WORK_OFFSET = CHUNK_OFFSET + CHUNK_BYTES;
-const IVS_OFFSET = WORK_OFFSET + CHUNK_BYTES;
+const TURNED_OFFSET = WORK_OFFSET + CHUNK_BYTES;
+const IVS_OFFSET = TURNED_OFFSET + PAGE_BYTES;
 /** The IVs take 32 bytes for each of at most 64 sectors; the rest of their page is for blocks beside them. */
 const SIDE_OFFSET = IVS_OFFSET + PAGE_BYTES / 2;
 const IO_OFFSET = IVS_OFFSET + PAGE_BYTES;
-const END_OFFSET = MEMORY_PAGES * PAGE_BYTES;
+/** So that behind every buffer a block can be read. */
+const END_OFFSET = MEMORY_PAGES * PAGE_BYTES - 64;
 
 /** Hands out a region front to back; what is released serves the next request of the same size. */
 class Arena {
@@ -62,6 +64,8 @@ export class Kernel {
   readonly chunkOffset = CHUNK_OFFSET;
   /** A second such piece, for the modes. */
   readonly workOffset = WORK_OFFSET;
+  /** A third, and some blocks more, for the engines. */
+  readonly turnedOffset = TURNED_OFFSET;
   /** The IVs of one chunk's sectors. */
   readonly ivsOffset = IVS_OFFSET;
   /** Room for some blocks a sector, for the modes. */

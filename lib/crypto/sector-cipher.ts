@@ -14,6 +14,7 @@ import {
 } from './cipher-spec.js';
 import { NULL_CIPHER } from './ciphers.js';
 import type { Engine, EngineName } from './engines/engine.js';
+import { gcryptEngine } from './engines/gcrypt.js';
 import { nodeEngine } from './engines/node.js';
 import { opensslEngine } from './engines/openssl.js';
 import { wasmEngine } from './engines/wasm.js';
@@ -28,7 +29,7 @@ export { IV_SECTOR_BYTES } from './ivs/iv.js';
 const LARGEST_SECTOR_BYTES = 4096;
 
 /** In the order of preference. */
-const ENGINES: readonly Engine[] = [opensslEngine, nodeEngine, wasmEngine];
+const ENGINES: readonly Engine[] = [gcryptEngine, opensslEngine, nodeEngine, wasmEngine];
 
 export interface SectorCipher {
   readonly spec: CipherSpec;

@@ -67,6 +67,7 @@ function findCbcChain(kernel: Kernel, cipher: CipherRow, key: Uint8Array): CbcCh
 export const nodeEngine: Engine = {
   name: 'node-crypto',
   findBlockCipher,
+  findMaskedBlocks: () => null,
   findCbcChain,
   findXtsSector: () => null,
 };
