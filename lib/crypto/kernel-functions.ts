@@ -51,6 +51,7 @@ export interface KernelFunctions {
   xorColumn: Column;
   stepColumn: Column;
   storeColumn: Column;
+  maskColumn: Column;
 
   fillCounters(
     target: number,

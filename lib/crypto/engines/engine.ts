@@ -23,11 +23,15 @@ export interface MaskedBlocks {
   destroy(): void;
 }
 
-/** One endless CBC encryption in place from a zero IV: each call goes on from the last block of the one before. */
+/**
+ * Two endless streams of CBC in place from a zero IV, one a direction: each call goes on from the last block of
+ * ciphertext of the one before.
+ */
 export interface CbcChain {
-  /** From so many sectors on, this engine is faster by columns of blocks (measured: test/bench/ciphers.ts). */
+  /** From so many sectors on, this engine encrypts faster by columns of blocks (measured: test/bench/ciphers.ts). */
   readonly columnSectors: number;
   encryptInPlace(offset: number, lengthBytes: number): void;
+  decryptInPlace(offset: number, lengthBytes: number): void;
   destroy(): void;
 }
 

@@ -89,12 +89,20 @@ function findMaskedBlocks(kernel: Kernel, cipher: CipherRow, key: Uint8Array): M
 
 function findCbcChain(kernel: Kernel, cipher: CipherRow, key: Uint8Array): CbcChain | null {
   const base = kernel.address;
-  const cbc = base === null ? null : find(cipher, 'CBC', key, key.length);
-  if (base === null || !cbc) return null;
+  const encryption = base === null ? null : find(cipher, 'CBC', key, key.length);
+  const decryption = encryption && find(cipher, 'CBC', key, key.length);
+  if (base === null || !decryption) {
+    encryption?.destroy();
+    return null;
+  }
   return {
     columnSectors: 6,
-    encryptInPlace: (offset, length) => cbc.encrypt(base + offset, base + offset, length),
-    destroy: () => cbc.destroy(),
+    encryptInPlace: (offset, length) => encryption.encrypt(base + offset, base + offset, length),
+    decryptInPlace: (offset, length) => decryption.decrypt(base + offset, base + offset, length),
+    destroy: () => {
+      encryption.destroy();
+      decryption.destroy();
+    },
   };
 }
 

@@ -41,12 +41,17 @@ function findBlockCipher(kernel: Kernel, cipher: CipherRow, key: Uint8Array): Bl
 
 function findCbcChain(kernel: Kernel, cipher: CipherRow, key: Uint8Array): CbcChain | null {
   const base = kernel.address;
-  const encryption = base === null ? null : findEvp(cipher, 'CBC', key, key.length, true);
-  if (base === null || !encryption) return null;
+  const pair = base === null ? null : findPair(cipher, 'CBC', key, key.length);
+  if (base === null || !pair) return null;
+  const { encryption, decryption } = pair;
   return {
     columnSectors: 6,
     encryptInPlace: (offset, length) => encryption.update(base + offset, base + offset, length),
-    destroy: () => encryption.destroy(),
+    decryptInPlace: (offset, length) => decryption.update(base + offset, base + offset, length),
+    destroy: () => {
+      encryption.destroy();
+      decryption.destroy();
+    },
   };
 }
 
