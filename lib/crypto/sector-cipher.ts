@@ -57,7 +57,6 @@ class ModeCipher implements SectorCipher {
   readonly #mode: SectorMode;
   readonly #iv: IvGenerator;
   readonly #ivStep: bigint;
-  readonly #ivsPerChunk: bigint;
   #isDestroyed = false;
 
   constructor(spec: CipherSpec, engine: EngineName, sectorSizeBytes: number, opened: OpenedParts) {
@@ -68,7 +67,6 @@ class ModeCipher implements SectorCipher {
     this.#mode = opened.mode;
     this.#iv = opened.iv;
     this.#ivStep = BigInt(sectorSizeBytes / IV_SECTOR_BYTES);
-    this.#ivsPerChunk = BigInt(CHUNK_BYTES / IV_SECTOR_BYTES);
   }
 
   encryptInPlace(data: Uint8Array, ivSector: bigint): void {
@@ -89,14 +87,14 @@ class ModeCipher implements SectorCipher {
   #turn(direction: 'encrypt' | 'decrypt', data: Uint8Array, ivSector: bigint): void {
     if (data.length % this.sectorSizeBytes !== 0 || this.#isDestroyed) this.#refuse(data);
     const offset = this.#kernel.findOffset(data);
-    let iv = ivSector;
     for (let done = 0; done < data.length; done += CHUNK_BYTES) {
       const length = Math.min(CHUNK_BYTES, data.length - done);
       const sectorCount = length / this.sectorSizeBytes;
+      // Most calls are one chunk, and an addition of bigints makes a new one.
+      const iv = done === 0 ? ivSector : ivSector + BigInt(done / IV_SECTOR_BYTES);
       this.#iv.fill(this.#kernel.ivsOffset, sectorCount, iv, this.#ivStep);
       if (offset !== null) this.#mode[direction](offset + done, sectorCount);
       else this.#turnCopy(direction, data.subarray(done, done + length), sectorCount);
-      iv += this.#ivsPerChunk;
     }
   }
 
