@@ -1,7 +1,8 @@
 /**
- * The engine that calls the system's libgcrypt, where that turns many blocks at once with VAES: the fastest for AES.
+ * The engine that calls the system's libgcrypt, for the ciphers of which that turns many blocks at once with the processor's
+ * widest instructions: the fastest for those.
  *
- * It does so when it decrypts CBC, CFB and XTS, but not ECB. So rows of blocks are decrypted by CFB, which runs the cipher
+ * It does so when it decrypts CBC and CFB, but not ECB. So rows of blocks are decrypted by CFB, which runs the cipher
  * forwards, or by CBC, which runs it backwards, each as one stream without end, and what the chaining XORed in is taken
  * out again (wasm/assembly/chained.ts).
  */
@@ -9,16 +10,56 @@ import { GcryptCipher } from '../../native/gcrypt.js';
 import type { CipherRow } from '../ciphers.js';
 import type { Kernel } from '../kernel.js';
 import type { BlockCipher, CbcChain, Engine, MaskedBlocks, XtsSector } from './engine.js';
+import { opensslEngine } from './openssl.js';
+import { wasmEngine } from './wasm.js';
 
 const BLOCK_BYTES = 16;
-/** What the processor must have, in libgcrypt's words. */
-const FEATURE = 'intel-vaes-vpclmul';
-/** From here on a call a sector costs less than two passes of the mask (measured: test/bench/ciphers.ts). */
-const LARGE_SECTOR_BYTES = 2048;
 
-function find(cipher: CipherRow, mode: 'CBC' | 'CFB' | 'XTS', key: Uint8Array, keyBytes: number) {
-  if (cipher.name !== 'aes') return null;
-  return GcryptCipher.find(`AES-${keyBytes * 8}`, mode, FEATURE, key);
+/** All measured: test/bench/ciphers.ts. */
+interface WideCipher {
+  /** What the processor must have for it, in libgcrypt's words. */
+  feature: string;
+  gcryptName: (keyBits: number) => string;
+  /** From sectors of this size on, its XTS by a call a sector beats two passes of the mask. */
+  largeSectorBytes: number;
+  /** The faster engine for rows that are too short to be turned at once. */
+  narrow: Engine | null;
+  /** As of a `CbcChain`. */
+  columnSectors: number;
+}
+
+function wide(
+  feature: string,
+  gcryptName: WideCipher['gcryptName'],
+  { largeSectorBytes = Number.POSITIVE_INFINITY, narrow = null, columnSectors = 6 }: Partial<WideCipher> = {},
+): WideCipher {
+  return { feature, gcryptName, largeSectorBytes, narrow, columnSectors };
+}
+
+const NARROW_BYTES = 16 * BLOCK_BYTES;
+
+/** By our names. */
+const WIDE_CIPHERS: ReadonlyMap<string, WideCipher> = new Map([
+  ['aes', wide('intel-vaes-vpclmul', (bits) => `AES-${bits}`, { largeSectorBytes: 2048 })],
+  ['serpent', wide('intel-avx2', (bits) => `SERPENT${bits}`, { narrow: wasmEngine, columnSectors: 3 })],
+  ['twofish', wide('intel-avx2', (bits) => (bits === 256 ? 'TWOFISH' : `TWOFISH${bits}`))],
+  ['camellia', wide('intel-avx2', (bits) => `CAMELLIA${bits}`, { narrow: opensslEngine })],
+  ['sm4', wide('intel-avx2', () => 'SM4')],
+]);
+
+type Mode = 'CBC' | 'CFB' | 'XTS';
+
+function find(row: WideCipher, mode: Mode, key: Uint8Array, keyBytes = key.length): GcryptCipher | null {
+  return GcryptCipher.find(row.gcryptName(keyBytes * 8), mode, row.feature, key);
+}
+
+/** Two handles for one key, or null, with nothing left open. */
+function findPair(row: WideCipher, modes: readonly [Mode, Mode], key: Uint8Array) {
+  const first = find(row, modes[0], key);
+  const second = first && find(row, modes[1], key);
+  if (first && second) return [first, second] as const;
+  first?.destroy();
+  return null;
 }
 
 /** Rows of blocks as the two modes leave them in the kernel's `turned` region. */
@@ -31,14 +72,11 @@ interface ChainedRows {
   destroy(): void;
 }
 
-function findRows(kernel: Kernel, cipher: CipherRow, key: Uint8Array): ChainedRows | null {
+function findRows(kernel: Kernel, row: WideCipher | undefined, key: Uint8Array): ChainedRows | null {
   const base = kernel.address;
-  const cfb = base === null ? null : find(cipher, 'CFB', key, key.length);
-  const cbc = cfb && find(cipher, 'CBC', key, key.length);
-  if (base === null || !cbc) {
-    cfb?.destroy();
-    return null;
-  }
+  const pair = row && base !== null ? findPair(row, ['CFB', 'CBC'], key) : null;
+  if (base === null || !pair) return null;
+  const [cfb, cbc] = pair;
   const turned = base + kernel.turnedOffset;
   const last = kernel.allocateKey(BLOCK_BYTES);
   return {
@@ -53,8 +91,8 @@ function findRows(kernel: Kernel, cipher: CipherRow, key: Uint8Array): ChainedRo
   };
 }
 
-function findBlockCipher(kernel: Kernel, cipher: CipherRow, key: Uint8Array): BlockCipher | null {
-  const rows = findRows(kernel, cipher, key);
+function findRowCipher(kernel: Kernel, cipher: CipherRow, key: Uint8Array): BlockCipher | null {
+  const rows = findRows(kernel, WIDE_CIPHERS.get(cipher.name), key);
   if (!rows) return null;
   const { functions, turnedOffset } = kernel;
   return {
@@ -70,8 +108,23 @@ function findBlockCipher(kernel: Kernel, cipher: CipherRow, key: Uint8Array): Bl
   };
 }
 
+function findBlockCipher(kernel: Kernel, cipher: CipherRow, key: Uint8Array): BlockCipher | null {
+  const wide = findRowCipher(kernel, cipher, key);
+  const narrow = wide && WIDE_CIPHERS.get(cipher.name)?.narrow?.findBlockCipher(kernel, cipher, key);
+  if (!wide || !narrow) return wide;
+  const suited = (length: number) => (length < NARROW_BYTES ? narrow : wide);
+  return {
+    encrypt: (source, target, length) => suited(length).encrypt(source, target, length),
+    decrypt: (source, target, length) => suited(length).decrypt(source, target, length),
+    destroy: () => {
+      wide.destroy();
+      narrow.destroy();
+    },
+  };
+}
+
 function findMaskedBlocks(kernel: Kernel, cipher: CipherRow, key: Uint8Array): MaskedBlocks | null {
-  const rows = findRows(kernel, cipher, key);
+  const rows = findRows(kernel, WIDE_CIPHERS.get(cipher.name), key);
   if (!rows) return null;
   const { functions, turnedOffset } = kernel;
   return {
@@ -89,14 +142,12 @@ function findMaskedBlocks(kernel: Kernel, cipher: CipherRow, key: Uint8Array): M
 
 function findCbcChain(kernel: Kernel, cipher: CipherRow, key: Uint8Array): CbcChain | null {
   const base = kernel.address;
-  const encryption = base === null ? null : find(cipher, 'CBC', key, key.length);
-  const decryption = encryption && find(cipher, 'CBC', key, key.length);
-  if (base === null || !decryption) {
-    encryption?.destroy();
-    return null;
-  }
+  const row = WIDE_CIPHERS.get(cipher.name);
+  const pair = row && base !== null ? findPair(row, ['CBC', 'CBC'], key) : null;
+  if (base === null || !row || !pair) return null;
+  const [encryption, decryption] = pair;
   return {
-    columnSectors: 6,
+    columnSectors: row.columnSectors,
     encryptInPlace: (offset, length) => encryption.encrypt(base + offset, base + offset, length),
     decryptInPlace: (offset, length) => decryption.decrypt(base + offset, base + offset, length),
     destroy: () => {
@@ -113,8 +164,9 @@ function findXtsSector(
   sectorSizeBytes: number,
 ): XtsSector | null {
   const base = kernel.address;
-  if (base === null || sectorSizeBytes < LARGE_SECTOR_BYTES) return null;
-  const xts = find(cipher, 'XTS', key, key.length / 2);
+  const row = WIDE_CIPHERS.get(cipher.name);
+  if (base === null || !row || sectorSizeBytes < row.largeSectorBytes) return null;
+  const xts = find(row, 'XTS', key, key.length / 2);
   if (!xts) return null;
   return {
     encryptInPlace: (offset, length, ivOffset) => {

@@ -1,6 +1,6 @@
 /**
- * The engine over the system's libgcrypt, against OpenSSL's: rows of blocks of every length and place, one stream after
- * the other, and what happens where the library is broken.
+ * The engine over the system's libgcrypt, against the other engines: rows of blocks of every length and place, one stream
+ * after the other, and what happens where the library is broken.
  */
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -9,18 +9,24 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import t from 'tap';
 import { findCipher } from '../../../lib/crypto/ciphers.js';
+import type { Engine } from '../../../lib/crypto/engines/engine.js';
 import { gcryptEngine } from '../../../lib/crypto/engines/gcrypt.js';
 import { opensslEngine } from '../../../lib/crypto/engines/openssl.js';
+import { wasmEngine } from '../../../lib/crypto/engines/wasm.js';
 import { requireKernel } from '../../../lib/crypto/kernel.js';
 import { createSectorCipher, findEngines } from '../../../lib/crypto/sector-cipher.js';
 import { run } from '../../kit/run.js';
 import { makeTempDir } from '../../kit/temp.js';
 
 const kernel = requireKernel();
-const aes = findCipher('aes')!;
-const isHere = findEngines('aes-xts-plain64', 512).includes('gcrypt-ffi');
-// A lack of the processor's, so no failure where REQUIRE_ALL is set.
-const skip = isHere ? false : 'this machine has no libgcrypt 1.10 that uses VAES';
+
+/** For tap's `skip`. It is the processor that lacks something, so this is no failure where REQUIRE_ALL is set. */
+function lackOf(spec: string, keyBits: number): string | false {
+  const isHere = findEngines(spec, keyBits).includes('gcrypt-ffi');
+  return isHere ? false : 'this machine has no libgcrypt 1.10 that makes use of AVX2, or VAES for AES';
+}
+
+const skip = lackOf('aes-xts-plain64', 512);
 
 const CRYPTO = new URL('../../../lib/crypto/', import.meta.url).href;
 /** Says which engine is taken, what it makes of zeros, and nothing else. */
@@ -47,11 +53,28 @@ function expectedText(): string {
 /** Where rows of up to 2048 blocks may lie: in the middle, and at the memory's very end. */
 const sources = [kernel.findOffset(kernel.findIoBuffer(81920)!)!, kernel.bytes.length - 64 - 32768];
 
-t.test('rows of blocks are what OpenSSL makes of them', { skip }, async (t) => {
-  for (const keyBytes of [16, 24, 32]) {
-    const key = crypto.randomBytes(keyBytes);
-    const ours = gcryptEngine.findBlockCipher(kernel, aes, key)!;
-    const theirs = opensslEngine.findBlockCipher(kernel, aes, key)!;
+const ROWS: [cipher: string, keyBytes: number, peer: Engine][] = [
+  ['aes', 16, opensslEngine],
+  ['aes', 24, opensslEngine],
+  ['aes', 32, opensslEngine],
+  ['serpent', 16, wasmEngine],
+  ['serpent', 24, wasmEngine],
+  ['serpent', 32, wasmEngine],
+  ['twofish', 16, wasmEngine],
+  ['twofish', 32, wasmEngine],
+  ['camellia', 16, opensslEngine],
+  ['camellia', 24, opensslEngine],
+  ['camellia', 32, opensslEngine],
+  ['sm4', 16, opensslEngine],
+];
+
+for (const [name, keyBytes, peer] of ROWS) {
+  const cipher = findCipher(name)!;
+  const key = crypto.randomBytes(keyBytes);
+  const title = `rows of blocks of ${name} with ${keyBytes * 8} bits are what ${peer.name} makes of them`;
+  t.test(title, { skip: lackOf(`${name}-ecb`, keyBytes * 8) }, async (t) => {
+    const ours = gcryptEngine.findBlockCipher(kernel, cipher, key)!;
+    const theirs = peer.findBlockCipher(kernel, cipher, key)!;
     const rows = fc.property(
       fc.oneof(fc.integer({ min: 1, max: 80 }), fc.integer({ min: 1, max: 2048 })),
       fc.constantFrom(...sources),
@@ -72,11 +95,11 @@ t.test('rows of blocks are what OpenSSL makes of them', { skip }, async (t) => {
         return results[0]!.equals(results[1]!);
       },
     );
-    t.doesNotThrow(() => fc.assert(rows, { numRuns: 200 }), `keys of ${keyBytes * 8} bits`);
+    t.doesNotThrow(() => fc.assert(rows, { numRuns: 200 }));
     ours.destroy();
     theirs.destroy();
-  }
-});
+  });
+}
 
 t.test('the last buffer of the memory can be worked on', { skip }, async (t) => {
   const cipher = createSectorCipher('aes-xts-plain64', crypto.randomBytes(64), 512);
@@ -127,7 +150,13 @@ t.test('a library that is broken is not used', async (t) => {
 });
 
 t.test('what it is not faster at is left to others', async (t) => {
-  for (const spec of ['camellia-xts-plain64', 'serpent-xts-plain64', 'twofish-cbc-plain64']) {
-    t.notOk(findEngines(spec, 256).includes('gcrypt-ffi'), spec);
+  for (const [spec, keyBits] of [
+    ['aria-xts-plain64', 512],
+    ['cast6-xts-plain64', 512],
+    ['twofish-xts-plain64', 384],
+    ['blowfish-cbc-plain64', 256],
+    ['des3_ede-cbc-plain64', 192],
+  ] as const) {
+    t.notOk(findEngines(spec, keyBits).includes('gcrypt-ffi'), spec);
   }
 });
