@@ -31,8 +31,8 @@ export interface KernelFunctions {
 
   unchainAhead(target: number, source: number, turned: number, lengthBytes: number): void;
   unmaskAhead(data: number, turned: number, masks: number, lengthBytes: number): void;
-  unchainBehind(target: number, source: number, turned: number, last: number, lengthBytes: number): void;
-  unmaskBehind(data: number, turned: number, masks: number, last: number, lengthBytes: number): void;
+  unchainBehind(target: number, source: number, turned: number, lengthBytes: number): void;
+  unmaskBehind(data: number, turned: number, masks: number, lengthBytes: number): void;
 
   setLrwKey(tables: number, tweakKey: number): void;
   maskLrw(data: number, ivs: number, tables: number, sectorCount: number, sectorBytes: number): void;

@@ -100,14 +100,13 @@ class ModeCipher implements SectorCipher {
 
   /** What passes through the kernel's memory this way may be a keyslot's area, so nothing of it stays there. */
   #turnCopy(direction: 'encrypt' | 'decrypt', piece: Uint8Array, sectorCount: number): void {
-    const { bytes, chunkOffset, workOffset } = this.#kernel;
+    const { bytes, chunkOffset } = this.#kernel;
     bytes.set(piece, chunkOffset);
     try {
       this.#mode[direction](chunkOffset, sectorCount);
       piece.set(bytes.subarray(chunkOffset, chunkOffset + piece.length));
     } finally {
-      bytes.fill(0, chunkOffset, chunkOffset + piece.length);
-      bytes.fill(0, workOffset, workOffset + piece.length);
+      this.#kernel.wipePiece(piece.length);
     }
   }
 

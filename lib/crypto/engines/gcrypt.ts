@@ -3,8 +3,8 @@
  * widest instructions: the fastest for those.
  *
  * It does so when it decrypts CBC and CFB, but not ECB. So rows of blocks are decrypted by CFB, which runs the cipher
- * forwards, or by CBC, which runs it backwards, each as one stream without end, and what the chaining XORed in is taken
- * out again (wasm/assembly/chained.ts).
+ * forwards, or by CBC, which runs it backwards, with one block more than is wanted, so that no IV plays a part; and what
+ * the chaining XORed in is taken out again (wasm/assembly/chained.ts).
  */
 import { GcryptCipher } from '../../native/gcrypt.js';
 import type { CipherRow } from '../ciphers.js';
@@ -62,11 +62,11 @@ function findPair(row: WideCipher, modes: readonly [Mode, Mode], key: Uint8Array
   return null;
 }
 
-/** Rows of blocks as the two modes leave them in the kernel's `turned` region. */
+/**
+ * Rows of blocks as the two modes leave them in the kernel's `turned` region, one block longer: the block behind the row
+ * (forwards) or before it (backwards) takes part, and must be the same when the chaining is taken out.
+ */
 interface ChainedRows {
-  /** Where the last block lies that `backwards` had; whoever takes the chaining out keeps it up. */
-  readonly last: number;
-  /** The block behind the row takes part; it is the same when the chaining is taken out. */
   forwards(source: number, lengthBytes: number): void;
   backwards(source: number, lengthBytes: number): void;
   destroy(): void;
@@ -78,15 +78,12 @@ function findRows(kernel: Kernel, row: WideCipher | undefined, key: Uint8Array):
   if (base === null || !pair) return null;
   const [cfb, cbc] = pair;
   const turned = base + kernel.turnedOffset;
-  const last = kernel.allocateKey(BLOCK_BYTES);
   return {
-    last,
     forwards: (source, length) => cfb.decrypt(base + source, turned, length + BLOCK_BYTES),
-    backwards: (source, length) => cbc.decrypt(base + source, turned, length),
+    backwards: (source, length) => cbc.decrypt(base + source - BLOCK_BYTES, turned, length + BLOCK_BYTES),
     destroy: () => {
       cfb.destroy();
       cbc.destroy();
-      kernel.releaseKey(last, BLOCK_BYTES);
     },
   };
 }
@@ -102,7 +99,7 @@ function findRowCipher(kernel: Kernel, cipher: CipherRow, key: Uint8Array): Bloc
     },
     decrypt: (source, target, length) => {
       rows.backwards(source, length);
-      functions.unchainBehind(target, source, turnedOffset, rows.last, length);
+      functions.unchainBehind(target, source, turnedOffset, length);
     },
     destroy: rows.destroy,
   };
@@ -134,7 +131,7 @@ function findMaskedBlocks(kernel: Kernel, cipher: CipherRow, key: Uint8Array): M
     },
     decryptInPlace: (offset, masks, length) => {
       rows.backwards(offset, length);
-      functions.unmaskBehind(offset, turnedOffset, masks, rows.last, length);
+      functions.unmaskBehind(offset, turnedOffset, masks, length);
     },
     destroy: rows.destroy,
   };

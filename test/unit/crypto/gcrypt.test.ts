@@ -1,6 +1,5 @@
 /**
- * The engine over the system's libgcrypt, against the other engines: rows of blocks of every length and place, one stream
- * after the other, and what happens where the library is broken.
+ * The engine over the system's libgcrypt, against the other engines: rows of blocks of every length and place, and what happens where the library is broken.
  */
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -78,11 +77,16 @@ for (const [name, keyBytes, peer] of ROWS) {
     const rows = fc.property(
       fc.oneof(fc.integer({ min: 1, max: 80 }), fc.integer({ min: 1, max: 2048 })),
       fc.constantFrom(...sources),
-      fc.constantFrom('in place', 'apart', 'right behind'),
+      fc.constantFrom('in place', 'apart', 'right behind', 'right before'),
       fc.constantFrom('encrypt', 'decrypt'),
       (blockCount, source, place, direction) => {
         const length = blockCount * 16;
-        const targets = { 'in place': source, apart: kernel.chunkOffset, 'right behind': source + length };
+        const targets = {
+          'in place': source,
+          apart: kernel.chunkOffset,
+          'right behind': source + length,
+          'right before': source - length,
+        };
         const target = targets[place as keyof typeof targets];
         fc.pre(target + length + 16 <= kernel.bytes.length);
         const text = crypto.randomBytes(length);

@@ -1,7 +1,7 @@
 import crypto from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { allocateIoBuffer, releaseIoBuffer } from '../../../lib/crypto/kernel.js';
+import { allocateIoBuffer, releaseIoBuffer, requireKernel } from '../../../lib/crypto/kernel.js';
 import { createSectorCipher, type EngineName, findEngines } from '../../../lib/crypto/sector-cipher.js';
 import { LuksError } from '../../../lib/errors.js';
 import { encryptNaively } from './reference.js';
@@ -102,6 +102,21 @@ t.test('a key may be wiped once the cipher is made', async (t) => {
     cipher.encryptInPlace(data, 9n);
     t.same(data, expected);
     cipher.destroy();
+  }
+});
+
+t.test('nothing stays of what was turned in a copy: it may be the material of a key', async (t) => {
+  const { bytes, chunkOffset, ivsOffset } = requireKernel();
+  for (const spec of ['aes-xts-plain64', 'aes-cbc-plain64', 'serpent-xts-plain64']) {
+    const keyBits = spec.includes('cbc') ? 256 : 512;
+    for (const engine of findEngines(spec, keyBits)) {
+      const cipher = createSectorCipher(spec, crypto.randomBytes(keyBits / 8), 512, { engine });
+      cipher.decryptInPlace(crypto.randomBytes(40960), 1n);
+      cipher.encryptInPlace(crypto.randomBytes(512), 1n);
+      cipher.destroy();
+      const left = bytes.subarray(chunkOffset, ivsOffset).findIndex((byte) => byte !== 0);
+      t.equal(left, -1, `${spec} over ${engine}`);
+    }
   }
 });
 
