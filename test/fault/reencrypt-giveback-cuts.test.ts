@@ -9,13 +9,19 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import { destroyKeys } from '../../lib/crypto/secret.js';
 import { Device } from '../../lib/device.js';
+import { applySteps, planKeyslotWipes } from '../../lib/format/change.js';
+import { withoutKeyslots } from '../../lib/format/edit.js';
 import { readHeader } from '../../lib/format/header.js';
+import type { LuksHeader } from '../../lib/format/model.js';
+import { findGiveback, withMovedHead } from '../../lib/format/reencryption-giveback.js';
+import { withShiftedParts } from '../../lib/format/reencryption-shift.js';
 import { isInReencryption } from '../../lib/format/requirements.js';
-import { planCopy } from '../../lib/format/write.js';
+import { planCopy, planMetadata } from '../../lib/format/write.js';
 import { formatVolume } from '../../lib/volume/create.js';
 import { openVolume } from '../../lib/volume/open.js';
-import { openGiveback, runGiveback } from '../../lib/volume/reencrypt-giveback.js';
+import { givebackBeginning, openGiveback, runGiveback } from '../../lib/volume/reencrypt-giveback.js';
 import { beginGiveback } from '../../lib/volume/reencrypt-giveback-begin.js';
+import { givebackPartsOf } from '../../lib/volume/reencrypt-giveback-parts.js';
 import { cutImages, type FileWrite, recordFileWrites } from '../kit/cuts.js';
 import { makeTempDir } from '../kit/temp.js';
 
@@ -153,3 +159,42 @@ t.test('a cut while the file is being made: the volume is as it was, and the nex
   await resume(files);
   t.ok(fs.readFileSync(files.payload).subarray(0, plaintext.length).equals(plaintext));
 });
+
+/** What cryptsetup leaves when it is killed after the last of the data: all done, and its keys going. */
+const LAST_STATES: Readonly<Record<string, (header: LuksHeader, device: Device) => LuksHeader>> = {
+  'with its keys': (header) => header,
+  'with key material that is wiped': (header, device) => {
+    applySteps(device, planKeyslotWipes(header, [0]));
+    return header;
+  },
+  'without its keyslots': (header) => withoutKeyslots(header, [0]),
+};
+
+for (const [name, leave] of Object.entries(LAST_STATES)) {
+  t.test(`all done, ${name}`, async (t) => {
+    const dir = makeTempDir(t);
+    const files = { header: path.join(dir, 'header'), payload: path.join(dir, 'payload') };
+    const plaintext = randomBytes(32 * KiB);
+    await makeVolume(files.payload, plaintext, 512);
+    await withFiles({ header: files.payload, payload: files.payload }, (payload) =>
+      beginGiveback(payload, files.header, { passphrase }),
+    );
+    fs.writeFileSync(files.payload, Buffer.concat([plaintext, Buffer.alloc(SHIFT_BYTES, 0xee)]));
+    await withFiles(files, async (device, payload) => {
+      const header = withMovedHead(readHeader(device));
+      const giveback = findGiveback(header)!;
+      const totalBytes = payload.sizeBytes - SHIFT_BYTES;
+      const state = { ...givebackBeginning(giveback, totalBytes), doneBytes: totalBytes };
+      const done = withShiftedParts(header, giveback, givebackPartsOf(state));
+      applySteps(device, planMetadata(header, leave(done, device)));
+    });
+    await resume(files);
+    const now = fs.readFileSync(files.payload);
+    t.ok(now.subarray(0, plaintext.length).equals(plaintext), 'the data is not touched');
+    const isWiped = !now.subarray(plaintext.length).includes(Buffer.alloc(64, 0xee));
+    t.equal(isWiped, name === 'with its keys', 'what is behind it is wiped where the record can be believed');
+    await withFiles(files, async (device) => {
+      t.match(readHeader(device), { keyslots: new Map(), config: { requirements: [] } });
+    });
+  });
+}

@@ -7,8 +7,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { Device } from '../../lib/device.js';
-import { readHeader } from '../../lib/format/header.js';
+import { findReadableHeader, readHeader } from '../../lib/format/header.js';
 import { findShiftedEncryption } from '../../lib/format/reencryption-shift.js';
+import { isInReencryption } from '../../lib/format/requirements.js';
 import { openVolume } from '../../lib/volume/open.js';
 import { openShiftedEncryption, runShiftedEncryption } from '../../lib/volume/reencrypt-shift.js';
 import { beginShiftedEncryption, restoreSpareHeader } from '../../lib/volume/reencrypt-shift-begin.js';
@@ -27,16 +28,21 @@ async function begin(payload: string): Promise<void> {
   await beginShiftedEncryption(payload, REDUCTION_BYTES, passphrase, { pbkdf, overwrite: true });
 }
 
-async function isEnded(payload: string): Promise<boolean> {
-  const ended = await openVolume(payload, { passphrase }, { isReadOnly: true }).catch(() => null);
-  ended?.close();
-  return ended !== null;
+/** A volume can be opened in the middle as well: the header tells. */
+function isEnded(payload: string): boolean {
+  const device = Device.open(payload, { isReadOnly: true });
+  try {
+    const header = findReadableHeader(device);
+    return header !== null && !isInReencryption(header);
+  } finally {
+    device.close();
+  }
 }
 
 /** As encrypt --resume-only does. */
 async function resume(payload: string): Promise<void> {
   // With nothing unfinished there is no header to be put in its place.
-  if (!(await isEnded(payload))) await restoreSpareHeader(payload, REDUCTION_BYTES);
+  if (!isEnded(payload)) await restoreSpareHeader(payload, REDUCTION_BYTES);
   const device = Device.open(payload, { isReadOnly: false });
   try {
     const shifted = findShiftedEncryption(readHeader(device));

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 export FUZZ_SECONDS="${FUZZ_SECONDS:-300}" TAP_TIMEOUT=0
-for test in hostile-header reencryption requests texts; do
+for test in hostile-header reencryption giveback requests texts; do
   report=$(node "dist/test/fuzz/$test.test.js") || { echo "$report"; exit 1; }
   echo "$report" | grep -E ' cases, |^# Subtest'
 done
