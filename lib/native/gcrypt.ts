@@ -60,6 +60,8 @@ type Functions = NonNullable<ReturnType<typeof loadFunctions>>;
 /**
  * Readies the library, unless somebody has in this process. Its pool of secure memory is switched off: making it would
  * print warnings and drop the privileges of a setuid program, and `lockHeapBlock` does for the schedules what it would.
+ * Nobody guards it against threads that come first at the same moment: one that overtakes the other may not see the
+ * processor's features yet, and does without the library. Where we start threads, the one that does has a cipher.
  */
 function initialize({ checkVersion, control }: Functions): boolean {
   if (checkVersion(MIN_VERSION) === null) return false;

@@ -1,7 +1,7 @@
 /**
  * Loads koffi and hands out C functions of the running process (libc, and the OpenSSL that node itself
- * links), or of a library of the system. The only place that knows how a C function is found. Where koffi has no build for the machine,
- * every lookup is null and the callers fall back or say what is lost.
+ * links), or of a library of the system. The only place that knows how a C function is found. Where koffi has no
+ * build for the machine, every lookup is null and the callers fall back or say what is lost.
  */
 import { createRequire } from 'node:module';
 import createDebug from 'debug';
