@@ -50,14 +50,6 @@ export interface Engine {
   findMaskedBlocks(kernel: Kernel, cipher: CipherRow, key: Uint8Array): MaskedBlocks | null;
   /** Null where the engine has no such shortcut. */
   findCbcChain(kernel: Kernel, cipher: CipherRow, key: Uint8Array): CbcChain | null;
-  /**
-   * Null where the engine has no such shortcut, where masks are faster with sectors of this size, or where it refuses
-   * the key (OpenSSL: two equal halves).
-   */
-  findXtsSector(
-    kernel: Kernel,
-    cipher: CipherRow,
-    key: Uint8Array,
-    sectorSizeBytes: number,
-  ): XtsSector | null;
+  /** Null where the engine has no such shortcut, or refuses the key (OpenSSL: two equal halves). */
+  findXtsSector(kernel: Kernel, cipher: CipherRow, key: Uint8Array): XtsSector | null;
 }

@@ -20,8 +20,8 @@ interface WideCipher {
   /** What the processor must have for it, in libgcrypt's words. */
   feature: string;
   gcryptName: (keyBits: number) => string;
-  /** From sectors of this size on, its XTS by a call a sector beats two passes of the mask. */
-  largeSectorBytes: number;
+  /** Whether libgcrypt's own XTS turns many blocks at once as well. */
+  hasXts: boolean;
   /** The faster engine for rows that are too short to be turned at once. */
   narrow: Engine | null;
   /** As of a `CbcChain`. */
@@ -31,16 +31,16 @@ interface WideCipher {
 function wide(
   feature: string,
   gcryptName: WideCipher['gcryptName'],
-  { largeSectorBytes = Number.POSITIVE_INFINITY, narrow = null, columnSectors = 6 }: Partial<WideCipher> = {},
+  { hasXts = false, narrow = null, columnSectors = 6 }: Partial<WideCipher> = {},
 ): WideCipher {
-  return { feature, gcryptName, largeSectorBytes, narrow, columnSectors };
+  return { feature, gcryptName, hasXts, narrow, columnSectors };
 }
 
 const NARROW_BYTES = 16 * BLOCK_BYTES;
 
 /** By our names. */
 const WIDE_CIPHERS: ReadonlyMap<string, WideCipher> = new Map([
-  ['aes', wide('intel-vaes-vpclmul', (bits) => `AES-${bits}`, { largeSectorBytes: 2048 })],
+  ['aes', wide('intel-vaes-vpclmul', (bits) => `AES-${bits}`, { hasXts: true })],
   ['serpent', wide('intel-avx2', (bits) => `SERPENT${bits}`, { narrow: wasmEngine, columnSectors: 3 })],
   ['twofish', wide('intel-avx2', (bits) => (bits === 256 ? 'TWOFISH' : `TWOFISH${bits}`))],
   ['camellia', wide('intel-avx2', (bits) => `CAMELLIA${bits}`, { narrow: opensslEngine })],
@@ -154,17 +154,11 @@ function findCbcChain(kernel: Kernel, cipher: CipherRow, key: Uint8Array): CbcCh
   };
 }
 
-function findXtsSector(
-  kernel: Kernel,
-  cipher: CipherRow,
-  key: Uint8Array,
-  sectorSizeBytes: number,
-): XtsSector | null {
+function findXtsSector(kernel: Kernel, cipher: CipherRow, key: Uint8Array): XtsSector | null {
   const base = kernel.address;
   const row = WIDE_CIPHERS.get(cipher.name);
-  if (base === null || !row || sectorSizeBytes < row.largeSectorBytes) return null;
-  const xts = find(row, 'XTS', key, key.length / 2);
-  if (!xts) return null;
+  const xts = base !== null && row?.hasXts ? find(row, 'XTS', key, key.length / 2) : null;
+  if (base === null || !xts) return null;
   return {
     encryptInPlace: (offset, length, ivOffset) => {
       xts.setIv(base + ivOffset, BLOCK_BYTES);

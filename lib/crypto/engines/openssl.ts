@@ -6,9 +6,6 @@ import type { CipherRow } from '../ciphers.js';
 import type { Kernel } from '../kernel.js';
 import type { BlockCipher, CbcChain, Engine, XtsSector } from './engine.js';
 
-/** From here on a call a sector costs less than two passes of the mask (measured: test/bench/ciphers.ts). */
-const LARGE_SECTOR_BYTES = 4096;
-
 function findEvp(cipher: CipherRow, mode: string, key: Uint8Array, keyBytes: number, encrypt: boolean) {
   return cipher.opensslName
     ? EvpCipher.find(`${cipher.opensslName(keyBytes * 8)}-${mode}`, key, encrypt)
@@ -55,17 +52,9 @@ function findCbcChain(kernel: Kernel, cipher: CipherRow, key: Uint8Array): CbcCh
   };
 }
 
-function findXtsSector(
-  kernel: Kernel,
-  cipher: CipherRow,
-  key: Uint8Array,
-  sectorSizeBytes: number,
-): XtsSector | null {
+function findXtsSector(kernel: Kernel, cipher: CipherRow, key: Uint8Array): XtsSector | null {
   const base = kernel.address;
-  const pair =
-    base === null || sectorSizeBytes < LARGE_SECTOR_BYTES
-      ? null
-      : findPair(cipher, 'XTS', key, key.length / 2);
+  const pair = base === null ? null : findPair(cipher, 'XTS', key, key.length / 2);
   if (base === null || !pair) return null;
   const { encryption, decryption } = pair;
   const turn = (evp: EvpCipher, offset: number, length: number, ivOffset: number) => {

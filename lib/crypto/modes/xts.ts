@@ -3,14 +3,15 @@
  * tweaks. Two equal halves are accepted, as the kernel accepts them for reading.
  *
  * Small sectors: all tweaks of a chunk in one call of the cipher, the mask over the chunk, the whole chunk in
- * one call, the mask again, which was kept. Large sectors: one call of the engine's own XTS a sector, where it has one
- * and says that it is faster.
+ * one call, the mask again, which was kept. Large sectors: one call of the engine's own XTS a sector, where it has one.
  */
 import type { BlockCipher, MaskedBlocks, XtsSector } from '../engines/engine.js';
 import type { Kernel } from '../kernel.js';
 import type { ModeContext, ModeRow, SectorMode } from './mode.js';
 
 const BLOCK_BYTES = 16;
+/** From here on a call a sector costs less than two passes of the mask (measured: test/bench/ciphers.ts). */
+const LARGE_SECTOR_BYTES = 4096;
 
 type Direction = 'encryptInPlace' | 'decryptInPlace';
 
@@ -67,8 +68,10 @@ function sectorBySector(kernel: Kernel, xts: XtsSector, sectorSizeBytes: number)
 
 function open(context: ModeContext): SectorMode | null {
   const { kernel, engine, cipher, key, sectorSizeBytes } = context;
-  const xts = engine.findXtsSector(kernel, cipher, key, sectorSizeBytes);
-  if (xts) return sectorBySector(kernel, xts, sectorSizeBytes);
+  if (sectorSizeBytes >= LARGE_SECTOR_BYTES) {
+    const xts = engine.findXtsSector(kernel, cipher, key);
+    if (xts) return sectorBySector(kernel, xts, sectorSizeBytes);
+  }
   const half = key.length / 2;
   const data = findMaskedBlocks(context, key.subarray(0, half));
   const tweak = data && engine.findBlockCipher(kernel, cipher, key.subarray(half));
