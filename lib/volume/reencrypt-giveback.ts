@@ -72,7 +72,8 @@ export function requireGivebackState(header: LuksHeader, giveback: Giveback, pay
   const { doneBytes, hotBytes, headBytes } = state;
   const isWhole = [doneBytes, hotBytes].every((bytes) => bytes % previous.sectorSizeBytes === 0);
   const isStep = hotBytes === 0 || hotBytes <= (isHeadsTurn(state) ? headBytes : shiftBytes);
-  const isWithin = headBytes <= totalBytes && doneBytes + hotBytes <= totalBytes;
+  const { offsetBytes } = hotGivebackExtent(state);
+  const isWithin = headBytes <= totalBytes && (hotBytes === 0 || offsetBytes + hotBytes <= totalBytes);
   const isMoved = !isUnmoved(header) || doneBytes + hotBytes === 0;
   const isProtected = (moved.sizeBytes as number) <= protectableBytes(giveback);
   const isSound = isWhole && isStep && isWithin && isMoved && isProtected;
