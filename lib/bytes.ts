@@ -10,7 +10,13 @@ export function alignUp(value: number, step: number): number {
 
 /** `value` rounded down to a multiple of `step`. */
 export function alignDown(value: number, step: number): number {
-  return value - (value % step);
+  return Math.floor(value / step) * step;
+}
+
+/** `lengthBytes` of `bytes` from `startBytes` on; a view is made only where that is not all of it, for it is not cheap. */
+export function partOf(bytes: Uint8Array, startBytes: number, lengthBytes: number): Uint8Array {
+  const isAll = startBytes === 0 && lengthBytes === bytes.length;
+  return isAll ? bytes : bytes.subarray(startBytes, startBytes + lengthBytes);
 }
 
 export function isPowerOfTwo(value: number): boolean {

@@ -29,6 +29,11 @@ export interface KernelFunctions {
   maskXts(data: number, masks: number, tweaks: number, sectorCount: number, sectorBytes: number): void;
   unmaskXts(data: number, masks: number, lengthBytes: number): void;
 
+  unchainAhead(target: number, source: number, turned: number, lengthBytes: number): void;
+  unmaskAhead(data: number, turned: number, masks: number, lengthBytes: number): void;
+  unchainBehind(target: number, source: number, turned: number, lengthBytes: number): void;
+  unmaskBehind(data: number, turned: number, masks: number, lengthBytes: number): void;
+
   setLrwKey(tables: number, tweakKey: number): void;
   maskLrw(data: number, ivs: number, tables: number, sectorCount: number, sectorBytes: number): void;
 
@@ -46,6 +51,7 @@ export interface KernelFunctions {
   xorColumn: Column;
   stepColumn: Column;
   storeColumn: Column;
+  maskColumn: Column;
 
   fillCounters(
     target: number,

@@ -18,13 +18,16 @@ export const CHUNK_BYTES = 32768;
 
 /** The regions, in order; untouched pages of them cost no memory. */
 const KEYS_OFFSET = PAGE_BYTES;
+/** Engines read the blocks before and behind the data as well: no key before it, and no end of the memory behind it. */
+const MARGIN_BYTES = 64;
 const CHUNK_OFFSET = KEYS_OFFSET + PAGE_BYTES;
 const WORK_OFFSET = CHUNK_OFFSET + CHUNK_BYTES;
-const IVS_OFFSET = WORK_OFFSET + CHUNK_BYTES;
+const TURNED_OFFSET = WORK_OFFSET + CHUNK_BYTES;
+const IVS_OFFSET = TURNED_OFFSET + PAGE_BYTES;
 /** The IVs take 32 bytes for each of at most 64 sectors; the rest of their page is for blocks beside them. */
 const SIDE_OFFSET = IVS_OFFSET + PAGE_BYTES / 2;
 const IO_OFFSET = IVS_OFFSET + PAGE_BYTES;
-const END_OFFSET = MEMORY_PAGES * PAGE_BYTES;
+const END_OFFSET = MEMORY_PAGES * PAGE_BYTES - MARGIN_BYTES;
 
 /** Hands out a region front to back; what is released serves the next request of the same size. */
 class Arena {
@@ -62,6 +65,8 @@ export class Kernel {
   readonly chunkOffset = CHUNK_OFFSET;
   /** A second such piece, for the modes. */
   readonly workOffset = WORK_OFFSET;
+  /** A third, and a block more, for the engines. */
+  readonly turnedOffset = TURNED_OFFSET;
   /** The IVs of one chunk's sectors. */
   readonly ivsOffset = IVS_OFFSET;
   /** Room for some blocks a sector, for the modes. */
@@ -71,7 +76,7 @@ export class Kernel {
   /** The machine address of offset 0, or null where no native code can be called. */
   readonly address: number | null;
   readonly #io = new Arena(IO_OFFSET, END_OFFSET);
-  readonly #keys = new Arena(KEYS_OFFSET, KEYS_OFFSET + PAGE_BYTES);
+  readonly #keys = new Arena(KEYS_OFFSET, CHUNK_OFFSET - MARGIN_BYTES);
   #areKeysLocked = false;
 
   constructor() {
@@ -96,6 +101,13 @@ export class Kernel {
   releaseIoBuffer(buffer: Buffer): void {
     const offset = this.findOffset(buffer);
     if (offset !== null) this.#io.release(offset, buffer.length);
+  }
+
+  /** Zeroes a piece of `lengthBytes` at `chunkOffset` and what modes and engines have made of it beside. */
+  wipePiece(lengthBytes: number): void {
+    for (const offset of [CHUNK_OFFSET, WORK_OFFSET, TURNED_OFFSET]) {
+      this.bytes.fill(0, offset, offset + lengthBytes + MARGIN_BYTES);
+    }
   }
 
   /**

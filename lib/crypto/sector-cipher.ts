@@ -14,6 +14,7 @@ import {
 } from './cipher-spec.js';
 import { NULL_CIPHER } from './ciphers.js';
 import type { Engine, EngineName } from './engines/engine.js';
+import { gcryptEngine } from './engines/gcrypt.js';
 import { nodeEngine } from './engines/node.js';
 import { opensslEngine } from './engines/openssl.js';
 import { wasmEngine } from './engines/wasm.js';
@@ -28,7 +29,7 @@ export { IV_SECTOR_BYTES } from './ivs/iv.js';
 const LARGEST_SECTOR_BYTES = 4096;
 
 /** In the order of preference. */
-const ENGINES: readonly Engine[] = [opensslEngine, nodeEngine, wasmEngine];
+const ENGINES: readonly Engine[] = [gcryptEngine, opensslEngine, nodeEngine, wasmEngine];
 
 export interface SectorCipher {
   readonly spec: CipherSpec;
@@ -56,7 +57,6 @@ class ModeCipher implements SectorCipher {
   readonly #mode: SectorMode;
   readonly #iv: IvGenerator;
   readonly #ivStep: bigint;
-  readonly #ivsPerChunk: bigint;
   #isDestroyed = false;
 
   constructor(spec: CipherSpec, engine: EngineName, sectorSizeBytes: number, opened: OpenedParts) {
@@ -67,7 +67,6 @@ class ModeCipher implements SectorCipher {
     this.#mode = opened.mode;
     this.#iv = opened.iv;
     this.#ivStep = BigInt(sectorSizeBytes / IV_SECTOR_BYTES);
-    this.#ivsPerChunk = BigInt(CHUNK_BYTES / IV_SECTOR_BYTES);
   }
 
   encryptInPlace(data: Uint8Array, ivSector: bigint): void {
@@ -88,27 +87,26 @@ class ModeCipher implements SectorCipher {
   #turn(direction: 'encrypt' | 'decrypt', data: Uint8Array, ivSector: bigint): void {
     if (data.length % this.sectorSizeBytes !== 0 || this.#isDestroyed) this.#refuse(data);
     const offset = this.#kernel.findOffset(data);
-    let iv = ivSector;
     for (let done = 0; done < data.length; done += CHUNK_BYTES) {
       const length = Math.min(CHUNK_BYTES, data.length - done);
       const sectorCount = length / this.sectorSizeBytes;
+      // Most calls are one chunk, and an addition of bigints makes a new one.
+      const iv = done === 0 ? ivSector : ivSector + BigInt(done / IV_SECTOR_BYTES);
       this.#iv.fill(this.#kernel.ivsOffset, sectorCount, iv, this.#ivStep);
       if (offset !== null) this.#mode[direction](offset + done, sectorCount);
       else this.#turnCopy(direction, data.subarray(done, done + length), sectorCount);
-      iv += this.#ivsPerChunk;
     }
   }
 
   /** What passes through the kernel's memory this way may be a keyslot's area, so nothing of it stays there. */
   #turnCopy(direction: 'encrypt' | 'decrypt', piece: Uint8Array, sectorCount: number): void {
-    const { bytes, chunkOffset, workOffset } = this.#kernel;
+    const { bytes, chunkOffset } = this.#kernel;
     bytes.set(piece, chunkOffset);
     try {
       this.#mode[direction](chunkOffset, sectorCount);
       piece.set(bytes.subarray(chunkOffset, chunkOffset + piece.length));
     } finally {
-      bytes.fill(0, chunkOffset, chunkOffset + piece.length);
-      bytes.fill(0, workOffset, workOffset + piece.length);
+      this.#kernel.wipePiece(piece.length);
     }
   }
 

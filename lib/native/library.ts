@@ -1,6 +1,6 @@
 /**
  * Loads koffi and hands out C functions of the running process (libc, and the OpenSSL that node itself
- * links). The only place that knows how a C function is found. Where koffi has no build for the machine,
+ * links), or of a library of the system. The only place that knows how a C function is found. Where koffi has no build for the machine,
  * every lookup is null and the callers fall back or say what is lost.
  */
 import { createRequire } from 'node:module';
@@ -23,15 +23,33 @@ function loadKoffi(): Koffi | null {
 export const koffi = loadKoffi();
 const processSymbols = koffi?.load(null) ?? null;
 
+type FindFunction = <F extends (...args: never[]) => unknown>(prototype: string) => F | null;
+
 /**
- * The C function with this prototype, or null where koffi or the symbol is missing.
+ * The C function of the process with this prototype, or null where koffi or the symbol is missing.
  * Pointers are passed as addresses (bigint) or as the Buffer or ArrayBuffer they point into.
  */
-export function findFunction<F extends (...args: never[]) => unknown>(prototype: string): F | null {
+export const findFunction: FindFunction = (prototype) => findIn(processSymbols, prototype);
+
+function findIn<F extends (...args: never[]) => unknown>(
+  library: ReturnType<Koffi['load']> | null,
+  prototype: string,
+): F | null {
   try {
-    return (processSymbols?.func(prototype) as unknown as F | undefined) ?? null;
+    return (library?.func(prototype) as unknown as F | undefined) ?? null;
   } catch {
-    debug('not in this process: %s', prototype);
+    debug('not there: %s', prototype);
+    return null;
+  }
+}
+
+/** `findFunction` for the shared library `name`, loaded for good; null where the system has none. */
+export function loadLibrary(name: string): FindFunction | null {
+  try {
+    const library = koffi?.load(name) ?? null;
+    return library && ((prototype) => findIn(library, prototype));
+  } catch (error) {
+    debug('%s is not usable here: %s', name, (error as Error).message);
     return null;
   }
 }

@@ -120,6 +120,11 @@ export function lockHeapObject(address: number, before: BigUint64Array): boolean
   return lockPagesAround(address, sizeBytes);
 }
 
+/** As `lockHeapObject`, for an object that points to nothing of the kind. */
+export function lockHeapBlock(address: number): boolean {
+  return mallocUsableSize !== null && lockPagesAround(address, mallocUsableSize(address));
+}
+
 /** No core dumps, no ptrace and no /proc/PID/mem for this process from now on. */
 export function makeProcessUndumpable(): void {
   prctl?.(PR_SET_DUMPABLE, 0, 0, 0, 0);

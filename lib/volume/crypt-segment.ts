@@ -4,7 +4,7 @@
  * Knows nothing of headers; offsets are relative to the segment. Its caller keeps them inside it, and has the whole
  * sectors around them locked.
  */
-import { alignDown, wipe } from '../bytes.js';
+import { alignDown, partOf, wipe } from '../bytes.js';
 import { allocateIoBuffer, releaseIoBuffer } from '../crypto/kernel.js';
 import { createSectorCipher, IV_SECTOR_BYTES, type SectorCipher } from '../crypto/sector-cipher.js';
 import type { Device } from '../device.js';
@@ -39,7 +39,7 @@ export class CryptSegment implements VolumeSegment {
     const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, target.length);
     if (headBytes > 0) this.#readPart(target.subarray(0, headBytes), offsetBytes);
     if (wholeBytes > 0) {
-      this.#readSectors(target.subarray(headBytes, headBytes + wholeBytes), offsetBytes + headBytes);
+      this.#readSectors(partOf(target, headBytes, wholeBytes), offsetBytes + headBytes);
     }
     if (tailBytes > 0) {
       this.#readPart(target.subarray(headBytes + wholeBytes), offsetBytes + headBytes + wholeBytes);
@@ -51,7 +51,7 @@ export class CryptSegment implements VolumeSegment {
     const { headBytes, wholeBytes, tailBytes } = this.#split(offsetBytes, source.length);
     if (headBytes > 0) this.#writePart(source.subarray(0, headBytes), offsetBytes);
     if (wholeBytes > 0) {
-      this.#writeSectors(source.subarray(headBytes, headBytes + wholeBytes), offsetBytes + headBytes);
+      this.#writeSectors(partOf(source, headBytes, wholeBytes), offsetBytes + headBytes);
     }
     if (tailBytes > 0) {
       this.#writePart(source.subarray(headBytes + wholeBytes), offsetBytes + headBytes + wholeBytes);

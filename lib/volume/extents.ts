@@ -1,6 +1,7 @@
 /**
  * Splits byte ranges at sector edges. Pure arithmetic; knows no device and no cipher.
  */
+import { alignDown } from '../bytes.js';
 
 /** A byte range cut at sector edges; the three lengths add up to the range. */
 export interface SectorSplit {
@@ -18,7 +19,7 @@ export function splitAtSectors(
   lengthBytes: number,
   sectorSizeBytes: number,
 ): SectorSplit {
-  const intoSector = offsetBytes % sectorSizeBytes;
+  const intoSector = offsetBytes - alignDown(offsetBytes, sectorSizeBytes);
   const headBytes = intoSector === 0 ? 0 : Math.min(sectorSizeBytes - intoSector, lengthBytes);
   const tailBytes = (lengthBytes - headBytes) % sectorSizeBytes;
   return { headBytes, wholeBytes: lengthBytes - headBytes - tailBytes, tailBytes };

@@ -14,7 +14,7 @@ import {
 } from '../format/model.js';
 import type { Reencryption } from '../format/reencryption.js';
 import { isInReencryption, requireReadablePayload } from '../format/requirements.js';
-import { type ReencryptionProgress, requireProgress, settledHeader } from './under-way.js';
+import { type ReencryptionProgress, requireUnderWay } from './under-way.js';
 
 /** LUKS2 on-disk format, "Config": a persistent flag, which cryptsetup heeds too. */
 const ALLOW_DISCARDS_FLAG = 'allow-discards';
@@ -77,10 +77,10 @@ function requireNoNullCipher(header: LuksHeader): void {
  * ciphertext and for reencryptions that are not known here.
  */
 export function layoutVolume(header: LuksHeader, payload: Device, options: LayoutOptions = {}): VolumeLayout {
-  const isUnderWay = isInReencryption(header);
-  if (!isUnderWay && !options.allowPlaintext) requireReadablePayload(header, 'open the volume');
+  const underWay = isInReencryption(header) ? requireUnderWay(header, payload) : null;
+  if (!underWay && !options.allowPlaintext) requireReadablePayload(header, 'open the volume');
   if (!options.allowNullCipher) requireNoNullCipher(header);
-  const settled = isUnderWay ? settledHeader(header, payload) : header;
+  const settled = underWay?.settled ?? header;
   const segments: SegmentLayout[] = [];
   let startBytes = 0;
   for (const segment of volumeSegments(settled)) {
@@ -101,7 +101,7 @@ export function layoutVolume(header: LuksHeader, payload: Device, options: Layou
     segments,
     ...checkWindow(options.window ?? { offsetBytes: 0 }, segments, startBytes),
     allowsDiscards,
-    reencryption: isUnderWay ? requireProgress(header, payload) : null,
+    reencryption: underWay?.progress ?? null,
   };
 }
 

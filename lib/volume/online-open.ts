@@ -7,9 +7,10 @@ import { keepKey, type VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
-import { findShiftedEncryption } from '../format/reencryption-shift.js';
+import type { ReencryptionMode } from '../format/reencryption.js';
 import { layoutVolume, type VolumeLayout } from './layout.js';
 import { type OnlineOrder, OnlineReencryption } from './online.js';
+import { requireUnderWay } from './under-way.js';
 import { Volume } from './volume.js';
 
 /** What the mount has of its volume. */
@@ -43,6 +44,13 @@ export function digestOfVolume({ handle }: Volume): number | null {
   return handle.layout.segments[0]!.digest;
 }
 
+function movesItsData(mode: ReencryptionMode): LuksError {
+  return new LuksError(
+    'UNSUPPORTED',
+    `the data is moved, which cannot go on while it is used; unmount the volume, and: luksfuse ${mode} --resume-only`,
+  );
+}
+
 /** Takes over payload and keys for the volume. See `OnlineReencryption.open`. */
 export async function openOnline(
   parts: MountedParts,
@@ -59,13 +67,8 @@ export async function openOnline(
     allowPlaintext: true,
     allowDiscards: mounted.allowsDiscards,
   });
-  if (findShiftedEncryption(header)) {
-    throw new LuksError(
-      'UNSUPPORTED',
-      'an encryption that moves the data cannot go on while it is used; unmount the volume, and: luksfuse encrypt --resume-only',
-    );
-  }
   if (layout.reencryption) {
+    if (requireUnderWay(header, payload).shifted) throw movesItsData(layout.reencryption.mode);
     const target = { device, payload, keys };
     const online = await OnlineReencryption.open(target, layout, header.uuid, order, onDone);
     return { volume: online.volume, online };

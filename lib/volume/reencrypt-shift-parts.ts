@@ -74,14 +74,3 @@ export function shiftedPartsOf(state: ShiftState): ShiftedPart[] {
   ];
   return parts.filter(({ sizeBytes }) => sizeBytes !== 0);
 }
-
-/**
- * The parts by which the volume is used meanwhile. The hot stretch is whole where it is read from, and a step that was cut
- * reads it there again. With all done, what was given up may not be used before the head that lies in it is wiped.
- */
-export function usablePartsOf(state: ShiftState): ShiftedPart[] {
-  const parts = shiftedPartsOf({ ...state, hotBytes: 0 });
-  return parts.map((part) =>
-    part.sizeBytes === 'dynamic' ? { ...part, sizeBytes: state.totalBytes } : part,
-  );
-}

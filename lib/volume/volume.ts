@@ -2,7 +2,7 @@
  * An unlocked volume: its plaintext as a row of bytes, any offset and length, from any number of threads.
  * Knows nothing of FUSE, keyslots or passphrases.
  */
-import { wipe } from '../bytes.js';
+import { partOf, wipe } from '../bytes.js';
 import { allocateIoBuffer, releaseIoBuffer, requireKernel } from '../crypto/kernel.js';
 import { destroyKeys, Secret, type SecretHandle, type VolumeKeys } from '../crypto/secret.js';
 import { Device, type DeviceHandle } from '../device.js';
@@ -107,7 +107,7 @@ export class Volume {
   read(buffer: Uint8Array, offsetBytes: number): number {
     const count = Math.max(0, Math.min(buffer.length, this.sizeBytes - offsetBytes));
     this.#eachPart('reader', offsetBytes, count, (segment, { startBytes, doneBytes, count: size }) =>
-      segment.read(buffer.subarray(doneBytes, doneBytes + size), startBytes),
+      segment.read(partOf(buffer, doneBytes, size), startBytes),
     );
     return count;
   }
@@ -188,7 +188,7 @@ export class Volume {
   #writeInPlace(buffer: Uint8Array, offsetBytes: number): void {
     this.#requireWritable();
     this.#eachPart('writer', offsetBytes, buffer.length, (segment, { startBytes, doneBytes, count }) =>
-      segment.writeInPlace(buffer.subarray(doneBytes, doneBytes + count), startBytes),
+      segment.writeInPlace(partOf(buffer, doneBytes, count), startBytes),
     );
   }
 

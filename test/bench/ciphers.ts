@@ -6,7 +6,7 @@ import { BENCHMARK_CIPHERS, benchmarkCipher, type CipherSpeed } from '../../lib/
 import type { EngineName } from '../../lib/crypto/sector-cipher.js';
 import { opensslMiBps } from './openssl-speed.js';
 
-const ENGINES: EngineName[] = ['openssl-ffi', 'node-crypto', 'wasm'];
+const ENGINES: EngineName[] = ['gcrypt-ffi', 'openssl-ffi', 'node-crypto', 'wasm'];
 
 /** What `openssl speed` calls the same, where it has it. */
 const PEERS: ReadonlyMap<string, string> = new Map([

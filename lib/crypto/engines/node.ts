@@ -56,17 +56,23 @@ function findBlockCipher(kernel: Kernel, cipher: CipherRow, key: Uint8Array): Bl
 function findCbcChain(kernel: Kernel, cipher: CipherRow, key: Uint8Array): CbcChain | null {
   const zeroIv = Buffer.alloc(cipher.blockBytes);
   const encryption = find(crypto.createCipheriv, cipher, 'cbc', key, zeroIv)?.setAutoPadding(false);
-  if (!encryption) return null;
+  const decryption = find(crypto.createDecipheriv, cipher, 'cbc', key, zeroIv)?.setAutoPadding(false);
+  if (!encryption || !decryption) return null;
   return {
     columnSectors: 32,
     encryptInPlace: (offset, length) => turn(kernel, encryption, offset, offset, length),
-    destroy: () => void encryption.final(),
+    decryptInPlace: (offset, length) => turn(kernel, decryption, offset, offset, length),
+    destroy: () => {
+      encryption.final();
+      decryption.final();
+    },
   };
 }
 
 export const nodeEngine: Engine = {
   name: 'node-crypto',
   findBlockCipher,
+  findMaskedBlocks: () => null,
   findCbcChain,
   findXtsSector: () => null,
 };

@@ -66,6 +66,7 @@ function findBlockCipher(kernel: Kernel, cipher: CipherRow, key: Uint8Array): Bl
 export const wasmEngine: Engine = {
   name: 'wasm',
   findBlockCipher,
+  findMaskedBlocks: () => null,
   findCbcChain: () => null,
   findXtsSector: () => null,
 };

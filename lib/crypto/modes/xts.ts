@@ -3,28 +3,47 @@
  * tweaks. Two equal halves are accepted, as the kernel accepts them for reading.
  *
  * Small sectors: all tweaks of a chunk in one call of the cipher, the mask over the chunk, the whole chunk in
- * one call, the mask again, which was kept. Large sectors: one call of the engine's own XTS a sector, where it has one.
+ * one call, the mask again, which was kept. Large sectors: one call of the engine's own XTS a sector, where it has one
+ * and says that it is faster.
  */
-import type { BlockCipher, XtsSector } from '../engines/engine.js';
+import type { BlockCipher, MaskedBlocks, XtsSector } from '../engines/engine.js';
 import type { Kernel } from '../kernel.js';
 import type { ModeContext, ModeRow, SectorMode } from './mode.js';
 
 const BLOCK_BYTES = 16;
-/** From here on a call a sector costs less than two passes of the mask (measured: test/bench/ciphers.ts). */
-const LARGE_SECTOR_BYTES = 4096;
 
-function masked(kernel: Kernel, data: BlockCipher, tweak: BlockCipher, sectorSizeBytes: number): SectorMode {
+type Direction = 'encryptInPlace' | 'decryptInPlace';
+
+/** The engine's own way to mask what its block cipher gives, or one after the other. */
+function findMaskedBlocks({ kernel, engine, cipher }: ModeContext, key: Uint8Array): MaskedBlocks | null {
+  const own = engine.findMaskedBlocks(kernel, cipher, key);
+  if (own) return own;
+  const block = engine.findBlockCipher(kernel, cipher, key);
+  if (!block) return null;
+  const { functions } = kernel;
+  return {
+    encryptInPlace: (offset, masks, length) => {
+      block.encrypt(offset, offset, length);
+      functions.unmaskXts(offset, masks, length);
+    },
+    decryptInPlace: (offset, masks, length) => {
+      block.decrypt(offset, offset, length);
+      functions.unmaskXts(offset, masks, length);
+    },
+    destroy: () => block.destroy(),
+  };
+}
+
+function masked(kernel: Kernel, data: MaskedBlocks, tweak: BlockCipher, sectorSizeBytes: number): SectorMode {
   const { functions, ivsOffset, workOffset } = kernel;
-  const turn = (direction: 'encrypt' | 'decrypt', offset: number, sectorCount: number) => {
+  const turn = (direction: Direction, offset: number, sectorCount: number) => {
     tweak.encrypt(ivsOffset, ivsOffset, sectorCount * BLOCK_BYTES);
-    const lengthBytes = sectorCount * sectorSizeBytes;
     functions.maskXts(offset, workOffset, ivsOffset, sectorCount, sectorSizeBytes);
-    data[direction](offset, offset, lengthBytes);
-    functions.unmaskXts(offset, workOffset, lengthBytes);
+    data[direction](offset, workOffset, sectorCount * sectorSizeBytes);
   };
   return {
-    encrypt: (offset, sectorCount) => turn('encrypt', offset, sectorCount),
-    decrypt: (offset, sectorCount) => turn('decrypt', offset, sectorCount),
+    encrypt: (offset, sectorCount) => turn('encryptInPlace', offset, sectorCount),
+    decrypt: (offset, sectorCount) => turn('decryptInPlace', offset, sectorCount),
     destroy: () => {
       data.destroy();
       tweak.destroy();
@@ -33,7 +52,7 @@ function masked(kernel: Kernel, data: BlockCipher, tweak: BlockCipher, sectorSiz
 }
 
 function sectorBySector(kernel: Kernel, xts: XtsSector, sectorSizeBytes: number): SectorMode {
-  const turn = (direction: 'encryptInPlace' | 'decryptInPlace', offset: number, sectorCount: number) => {
+  const turn = (direction: Direction, offset: number, sectorCount: number) => {
     for (let sector = 0; sector < sectorCount; sector += 1) {
       const ivOffset = kernel.ivsOffset + sector * BLOCK_BYTES;
       xts[direction](offset + sector * sectorSizeBytes, sectorSizeBytes, ivOffset);
@@ -46,13 +65,12 @@ function sectorBySector(kernel: Kernel, xts: XtsSector, sectorSizeBytes: number)
   };
 }
 
-function open({ kernel, engine, cipher, key, sectorSizeBytes }: ModeContext): SectorMode | null {
-  if (sectorSizeBytes >= LARGE_SECTOR_BYTES) {
-    const xts = engine.findXtsSector(kernel, cipher, key);
-    if (xts) return sectorBySector(kernel, xts, sectorSizeBytes);
-  }
+function open(context: ModeContext): SectorMode | null {
+  const { kernel, engine, cipher, key, sectorSizeBytes } = context;
+  const xts = engine.findXtsSector(kernel, cipher, key, sectorSizeBytes);
+  if (xts) return sectorBySector(kernel, xts, sectorSizeBytes);
   const half = key.length / 2;
-  const data = engine.findBlockCipher(kernel, cipher, key.subarray(0, half));
+  const data = findMaskedBlocks(context, key.subarray(0, half));
   const tweak = data && engine.findBlockCipher(kernel, cipher, key.subarray(half));
   if (data && tweak) return masked(kernel, data, tweak, sectorSizeBytes);
   data?.destroy();

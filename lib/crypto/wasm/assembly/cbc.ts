@@ -75,3 +75,10 @@ export function storeColumn(work: usize, column: usize, count: i32, sectorBytes:
     copyBlock(column, work, blockBytes);
   }
 }
+
+/** XORs `work` into the column at `column`. */
+export function maskColumn(work: usize, column: usize, count: i32, sectorBytes: i32, blockBytes: i32): void {
+  for (let i = 0; i < count; i++, work += blockBytes, column += sectorBytes) {
+    xorBlock(column, work, blockBytes);
+  }
+}

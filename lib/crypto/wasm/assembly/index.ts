@@ -4,7 +4,8 @@
  */
 export { addAdiantumHash, setAdiantumKey, subtractAdiantumHash, xorAdiantumStream } from './adiantum.js';
 export { cast6Decrypt, cast6Encrypt, cast6SetKey } from './cast6.js';
-export { copyBlock, loadColumn, stepColumn, storeColumn, unchainCbc, xorBlock, xorColumn } from './cbc.js';
+export { copyBlock, loadColumn, maskColumn, stepColumn, storeColumn, unchainCbc, xorBlock, xorColumn } from './cbc.js';
+export { unchainAhead, unchainBehind, unmaskAhead, unmaskBehind } from './chained.js';
 export { fillCounters, xorBytes } from './ctr.js';
 export { fillXctr, setHctr2Key, xorHctr2Hash, xorXctr } from './hctr2.js';
 export { fillNull, fillPlain, fillPlain64, fillPlain64Be } from './iv.js';

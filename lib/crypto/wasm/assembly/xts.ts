@@ -29,36 +29,66 @@ function maskBlock(at: usize, mask: usize, t: v128): void {
   v128.store(at, v128.xor(v128.load(at), t));
 }
 
+/** Four sectors of 512 bytes side by side, since one chain alone would wait for its own doubling. */
+function maskFourSectors(at: usize, mask: usize, tweaks: usize): void {
+  let a = v128.load(tweaks);
+  let b = v128.load(tweaks, 16);
+  let c = v128.load(tweaks, 32);
+  let d = v128.load(tweaks, 48);
+  for (const stop = at + 512; at < stop; at += 16, mask += 16) {
+    maskBlock(at, mask, a);
+    maskBlock(at + 512, mask + 512, b);
+    maskBlock(at + 1024, mask + 1024, c);
+    maskBlock(at + 1536, mask + 1536, d);
+    a = timesAlpha(a);
+    b = timesAlpha(b);
+    c = timesAlpha(c);
+    d = timesAlpha(d);
+  }
+}
+
+/** One sector, four chains of eight blocks of it side by side. */
+function maskSector(at: usize, mask: usize, tweak: usize, sectorBytes: i32): void {
+  let a = v128.load(tweak);
+  const end = at + sectorBytes;
+  while (at < end) {
+    let b = timesAlpha8(a);
+    let c = timesAlpha8(b);
+    let d = timesAlpha8(c);
+    for (const stop = at + 128; at < stop; at += 16, mask += 16) {
+      maskBlock(at, mask, a);
+      maskBlock(at + 128, mask + 128, b);
+      maskBlock(at + 256, mask + 256, c);
+      maskBlock(at + 384, mask + 384, d);
+      a = timesAlpha(a);
+      b = timesAlpha(b);
+      c = timesAlpha(c);
+      d = timesAlpha(d);
+    }
+    a = d;
+    at += 384;
+    mask += 384;
+  }
+}
+
 /**
  * XORs the mask over `sectorCount` sectors at `data` and leaves it at `masks`, for `unmaskXts`. `tweaks` holds one
- * encrypted tweak a sector; the sector size is a multiple of 512 bytes. Four chains of eight blocks run side by side,
- * since one alone would wait for its own doubling.
+ * encrypted tweak a sector; the sector size is a multiple of 512 bytes.
  */
 export function maskXts(data: usize, masks: usize, tweaks: usize, sectorCount: i32, sectorBytes: i32): void {
-  let at = data;
-  let mask = masks;
-  for (let sector = 0; sector < sectorCount; sector++) {
-    let a = v128.load(tweaks + (<usize>sector << 4));
-    const end = at + sectorBytes;
-    while (at < end) {
-      let b = timesAlpha8(a);
-      let c = timesAlpha8(b);
-      let d = timesAlpha8(c);
-      const next = timesAlpha8(d);
-      for (const stop = at + 128; at < stop; at += 16, mask += 16) {
-        maskBlock(at, mask, a);
-        maskBlock(at + 128, mask + 128, b);
-        maskBlock(at + 256, mask + 256, c);
-        maskBlock(at + 384, mask + 384, d);
-        a = timesAlpha(a);
-        b = timesAlpha(b);
-        c = timesAlpha(c);
-        d = timesAlpha(d);
-      }
-      a = next;
-      at += 384;
-      mask += 384;
+  if (sectorBytes == 512) {
+    for (; sectorCount >= 4; sectorCount -= 4) {
+      maskFourSectors(data, masks, tweaks);
+      data += 2048;
+      masks += 2048;
+      tweaks += 64;
     }
+  }
+  for (; sectorCount > 0; sectorCount--) {
+    maskSector(data, masks, tweaks, sectorBytes);
+    data += sectorBytes;
+    masks += sectorBytes;
+    tweaks += 16;
   }
 }
 
