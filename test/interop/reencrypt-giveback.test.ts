@@ -239,8 +239,6 @@ t.test('what is refused', { skip }, async (t) => {
   await refuses(t, decrypt('--hotzone-size', '64K'), bad(/rewritten in one step/), both);
   const add = ['add-key', header, keyFile, '--key-file', keyFile];
   await refuses(t, add, bad(/reencryption of this volume is unfinished/, 4, 'UNSUPPORTED'), both);
-  const { code, stderr } = await luksfuse(['cat', ...args(files)]);
-  t.match({ code, stderr: `${stderr}` }, { code: 4, stderr: /luksfuse decrypt --resume-only/ });
   const encrypt = ['encrypt', '--resume-only', ...args(files)];
   await refuses(t, encrypt, bad(/decrypt; go on with that/), both);
   await mustLuksfuse(decrypt('--resilience', 'checksum'));
