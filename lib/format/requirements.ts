@@ -43,6 +43,12 @@ export function requireReadablePayload(header: LuksHeader, operation: string): v
         `cannot ${operation}: segment ${id} has integrity protection (${integrity}), which is not supported`,
       );
     }
+    if (type === 'linear') {
+      throw new LuksError(
+        'UNSUPPORTED',
+        `cannot ${operation}: the volume was decrypted; its payload is plaintext`,
+      );
+    }
     if (type !== 'crypt') {
       throw new LuksError('UNSUPPORTED', `cannot ${operation}: segment ${id} is of unknown type "${type}"`);
     }

@@ -4,7 +4,7 @@
  */
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
-import { changeHeader, planWipe, type WriteStep } from '../format/change.js';
+import { changeHeader, planKeyslotWipes, planWipe, type WriteStep } from '../format/change.js';
 import { requireFreeId, withKeyslot, withoutKeyslots } from '../format/edit.js';
 import { findDigestOf, isPassphraseKeyslot, isUnbound, type LuksHeader } from '../format/model.js';
 import { requireNoUnknownRequirements } from '../format/requirements.js';
@@ -36,11 +36,7 @@ export function addKey(
 
 /** The writes that destroy keyslots: their material first, for that is what must not survive a cut. */
 function planRemoval(header: LuksHeader, keyslots: readonly number[]): WriteStep[] {
-  const wipes = keyslots.flatMap((id) => {
-    const area = header.keyslots.get(id)?.area;
-    return area ? planWipe(`area of keyslot ${id}`, area) : [];
-  });
-  return [...wipes, ...planMetadata(header, withoutKeyslots(header, keyslots))];
+  return [...planKeyslotWipes(header, keyslots), ...planMetadata(header, withoutKeyslots(header, keyslots))];
 }
 
 /**

@@ -70,11 +70,13 @@ export function requireGivebackState(header: LuksHeader, giveback: Giveback, pay
   const totalBytes = dataBytes(payload, previous, previous.sectorSizeBytes);
   const state = possibleState(header, giveback, totalBytes);
   const { doneBytes, hotBytes, headBytes } = state;
+  const isWhole = [doneBytes, hotBytes].every((bytes) => bytes % previous.sectorSizeBytes === 0);
   const isStep = hotBytes === 0 || hotBytes <= (isHeadsTurn(state) ? headBytes : shiftBytes);
-  const isWithin = headBytes <= totalBytes && doneBytes + hotBytes <= totalBytes;
+  const { offsetBytes } = hotGivebackExtent(state);
+  const isWithin = headBytes <= totalBytes && (hotBytes === 0 || offsetBytes + hotBytes <= totalBytes);
   const isMoved = !isUnmoved(header) || doneBytes + hotBytes === 0;
   const isProtected = (moved.sizeBytes as number) <= protectableBytes(giveback);
-  const isSound = isStep && isWithin && isMoved && isProtected;
+  const isSound = isWhole && isStep && isWithin && isMoved && isProtected;
   if (isSound && hasShiftedParts(header, giveback, givebackPartsOf(state))) return state;
   throw new LuksError(
     'UNSUPPORTED',
