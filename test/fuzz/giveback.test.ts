@@ -115,11 +115,13 @@ async function attempt(each: Case, image: Buffer): Promise<void> {
   }
 }
 
-for (const resilience of ['checksum', 'journal'] as const) {
-  for (const zones of [null, 1]) {
-    t.test(`${resilience}, ${zones ?? 'no'} zone done: structured changes of the JSON`, async (t) => {
-      const each = await makeCase(t, resilience, zones);
-      await fuzz(t, structured(each.image), (image) => attempt(each, image));
-    });
-  }
+for (const [resilience, zones] of [
+  ['checksum', null],
+  ['checksum', 1],
+  ['journal', 2],
+] as const) {
+  t.test(`${resilience}, ${zones ?? 'no'} zone done: structured changes of the JSON`, async (t) => {
+    const each = await makeCase(t, resilience, zones);
+    await fuzz(t, structured(each.image), (image) => attempt(each, image));
+  });
 }
