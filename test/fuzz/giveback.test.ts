@@ -7,7 +7,6 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import type { KdfLimits } from '../../lib/crypto/kdf.js';
 import { destroyKeys } from '../../lib/crypto/secret.js';
 import { Device } from '../../lib/device.js';
 import { readHeader } from '../../lib/format/header.js';
@@ -16,47 +15,21 @@ import { formatVolume } from '../../lib/volume/create.js';
 import { openGiveback, runGiveback } from '../../lib/volume/reencrypt-giveback.js';
 import { beginGiveback } from '../../lib/volume/reencrypt-giveback-begin.js';
 import { fuzz } from '../kit/fuzz.js';
+import { FUZZ_UNLOCK, type FuzzedVolume, stopAfter, withDevices } from '../kit/fuzzed-volume.js';
 import { structured } from '../kit/json-edits.js';
 import { makeTempDir } from '../kit/temp.js';
 
-const passphrase = Buffer.from('x');
-const limits: KdfLimits = { pbkdf2Iterations: 20_000, argon2MemoryKiB: 4096, argon2WorkKiB: 16384 };
+const { passphrase } = FUZZ_UNLOCK;
 const SHIFT_BYTES = 512 * 1024;
 const DATA_BYTES = 48 * 1024;
 const ZONE_BYTES = 16 * 1024;
 
-/** A header and its payload, and what they are in the middle of. */
-interface Case {
-  header: string;
-  payload: string;
-  image: Buffer;
-  data: Buffer;
-  begun: Giveback;
-}
-
-async function withDevices<T>(
-  files: { header: string; payload: string },
-  use: (header: Device, payload: Device) => Promise<T>,
-  { isReadOnly = false } = {},
-): Promise<T> {
-  const header = Device.open(files.header, { isReadOnly });
-  const payload = Device.open(files.payload, { isReadOnly });
-  try {
-    return await use(header, payload);
-  } finally {
-    header.close();
-    payload.close();
-  }
-}
+type Case = FuzzedVolume<Giveback>;
 
 /** Runs what the files say is begun, to its end or for so many zones. */
 async function run(header: Device, payload: Device, zones = Number.POSITIVE_INFINITY): Promise<void> {
-  const target = await openGiveback(header, payload, { passphrase, limits });
-  let left = zones;
-  const isStopped = () => {
-    left -= 1;
-    return left < 0;
-  };
+  const target = await openGiveback(header, payload, FUZZ_UNLOCK);
+  const isStopped = stopAfter(zones);
   await runGiveback(target, { zoneBytes: ZONE_BYTES, isStopped }).finally(() => destroyKeys(target.keys));
 }
 
@@ -97,7 +70,7 @@ async function attempt(each: Case, image: Buffer): Promise<void> {
     await withDevices(
       each,
       async (header, payload) => {
-        const { giveback, keys } = await openGiveback(header, payload, { passphrase, limits });
+        const { giveback, keys } = await openGiveback(header, payload, FUZZ_UNLOCK);
         isBelieved = keys.size > 0;
         destroyKeys(keys);
         if (isBelieved && meaningOf(giveback) !== meaningOf(each.begun)) {

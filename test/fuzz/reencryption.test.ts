@@ -7,7 +7,6 @@ import fs from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import type { KdfLimits } from '../../lib/crypto/kdf.js';
 import { Device } from '../../lib/device.js';
 import { LuksError } from '../../lib/errors.js';
 import { readHeader } from '../../lib/format/header.js';
@@ -16,48 +15,22 @@ import { runReencryption } from '../../lib/volume/reencrypt.js';
 import { beginDecryption, beginEncryption, beginReencryption } from '../../lib/volume/reencrypt-begin.js';
 import { openReencryption } from '../../lib/volume/reencrypt-open.js';
 import { fuzz } from '../kit/fuzz.js';
+import { FUZZ_UNLOCK, type FuzzedVolume, stopAfter, withDevices } from '../kit/fuzzed-volume.js';
 import { structured } from '../kit/json-edits.js';
 import { type LooseJson, withJson } from '../kit/luks2-image.js';
 import { makeTempDir } from '../kit/temp.js';
 
-const passphrase = Buffer.from('x');
+const { passphrase } = FUZZ_UNLOCK;
 const pbkdf = { type: 'pbkdf2', forceIterations: 1000 } as const;
-const limits: KdfLimits = { pbkdf2Iterations: 20_000, argon2MemoryKiB: 4096, argon2WorkKiB: 16384 };
 const SIZE_BYTES = 64 * 1024;
 const ZONE_BYTES = 16 * 1024;
 
-/** A header and its payload in the middle of the work. */
-interface Case {
-  header: string;
-  payload: string;
-  image: Buffer;
-  data: Buffer;
-  begun: Reencryption;
-}
-
-async function withDevices<T>(
-  files: { header: string; payload: string },
-  use: (header: Device, payload: Device) => Promise<T>,
-  { isReadOnly = false } = {},
-): Promise<T> {
-  const header = Device.open(files.header, { isReadOnly });
-  const payload = Device.open(files.payload, { isReadOnly });
-  try {
-    return await use(header, payload);
-  } finally {
-    header.close();
-    payload.close();
-  }
-}
+type Case = FuzzedVolume<Reencryption>;
 
 /** Runs what the files say is begun, to its end or for so many zones. */
 async function run(header: Device, payload: Device, zones = Number.POSITIVE_INFINITY): Promise<void> {
-  const target = await openReencryption(header, payload, { passphrase, limits });
-  let left = zones;
-  const isStopped = () => {
-    left -= 1;
-    return left < 0;
-  };
+  const target = await openReencryption(header, payload, FUZZ_UNLOCK);
+  const isStopped = stopAfter(zones);
   try {
     await runReencryption(target, { zoneBytes: ZONE_BYTES, isStopped });
   } finally {
@@ -123,7 +96,7 @@ async function attempt(each: Case, image: Buffer): Promise<void> {
   const isNotYetDone = await withDevices(
     each,
     async (header, payload) => {
-      const { reencryption, state, keys } = await openReencryption(header, payload, { passphrase, limits });
+      const { reencryption, state, keys } = await openReencryption(header, payload, FUZZ_UNLOCK);
       for (const key of keys.values()) key.destroy();
       const isDone = state.doneBytes === state.totalBytes;
       if (isDone || meaningOf(reencryption) === meaningOf(each.begun)) return !isDone;
