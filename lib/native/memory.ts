@@ -79,8 +79,10 @@ export function lockMemory(address: number, sizeBytes: number): boolean {
   return true;
 }
 
-/** What an object on the heap may point to is locked so far: the largest key schedule, Blowfish's, has 4168 bytes. */
+/** No object on the heap that has a key schedule is larger: Blowfish's has 4168 bytes. */
 const MAX_POINTEE_BYTES = 4608;
+/** Before an object of malloc(3), with its size. */
+const HEAD_BYTES = 16;
 /** Addresses of user space begin above the first pages and end below this (x86-64, arm64 with 48 bits). */
 const MIN_ADDRESS = 65_536n;
 const END_OF_ADDRESSES = 2n ** 48n;
@@ -102,20 +104,28 @@ export function copyHeapObject(address: number): BigUint64Array {
 }
 
 /**
+ * Locks the object of malloc(3) at an address, if it is one, and no page more. Behind the heap there may be V8's, which
+ * gives pages of its code back by madvise(MADV_DONTNEED): that fails for locked ones, and ends the process.
+ */
+function lockPointee(address: number): void {
+  // What is no address after all is refused by mlock(2), and must not be read.
+  if (!lockPagesAround(address - HEAD_BYTES, HEAD_BYTES)) return;
+  const sizeBytes = mallocUsableSize!(address);
+  if (sizeBytes <= MAX_POINTEE_BYTES) lockPagesAround(address, sizeBytes);
+}
+
+/**
  * Keeps the pages of an object of malloc(3), and of what it has come to point to since it consisted of `before`, from swap
  * and core dumps as long as the process lives: for C structures whose insides are their library's own affair. Their
- * neighbours are locked with them. False where RLIMIT_MEMLOCK forbids it.
+ * neighbours on those pages are locked with them. False where RLIMIT_MEMLOCK forbids it.
  */
 export function lockHeapObject(address: number, before: BigUint64Array): boolean {
   if (!koffi || !mallocUsableSize) return false;
   const sizeBytes = mallocUsableSize(address);
   viewHeapObject(address, sizeBytes).forEach((word, index) => {
     const isAddress = word % 8n === 0n && word >= MIN_ADDRESS && word < END_OF_ADDRESSES;
-    // A word that nobody wrote may be left from who had this memory before, and point to what must not be locked: V8 gives
-    // pages of its code back by madvise(MADV_DONTNEED), which fails for locked ones, and ends the process then.
-    const isWritten = word !== before[index];
-    // What is no address after all is refused by mlock(2).
-    if (isAddress && isWritten) lockPagesAround(Number(word), MAX_POINTEE_BYTES);
+    // A word that nobody wrote may be left from who had this memory before, and point anywhere.
+    if (isAddress && word !== before[index]) lockPointee(Number(word));
   });
   return lockPagesAround(address, sizeBytes);
 }
