@@ -39,7 +39,8 @@ export class Frontier {
     const border = Number(Atomics.load(this.#words, BORDER));
     const dead = Number(Atomics.load(this.#words, DEAD));
     const [deadStart, deadEnd] = [Math.min(border, border + dead), Math.max(border, border + dead)];
-    if (startBytes < deadEnd && deadStart < endBytes) throw systemError('EIO', 'reencryption');
+    const isPartDead = Math.max(startBytes, deadStart) < Math.min(endBytes, deadEnd);
+    if (isPartDead) throw systemError('EIO', 'reencryption');
     return border;
   }
 }
