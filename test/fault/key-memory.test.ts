@@ -3,7 +3,7 @@
  * dump has, and nowhere once a volume is closed or a command is done. The pages' flags say what a dump would leave out;
  * a forced one (gcore) has 33 GB here, most of it room that V8 reserves for WASM.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -18,6 +18,7 @@ import { mountInForeground, mountVolume } from '../kit/luksfuse.js';
 import { type Found, type Needles, searchMemory } from '../kit/process-memory.js';
 import { isRunning, readProcFile, requireHolder, waitUntil } from '../kit/processes.js';
 import { skipUnless } from '../kit/requirements.js';
+import { forkPlain } from '../kit/run.js';
 import type { HolderRequest } from './key-holder.js';
 
 const MiB = 1024 * 1024;
@@ -110,7 +111,7 @@ class Holder {
 
   constructor(t: Test) {
     const entry = fileURLToPath(new URL('./key-holder.js', import.meta.url));
-    this.#child = fork(entry, [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    this.#child = forkPlain(entry, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     t.teardown(() => this.#child.kill('SIGKILL'));
   }
 

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { findMount } from './mounts.js';
 import { waitUntil } from './processes.js';
-import { type RunOptions, type RunResult, run } from './run.js';
+import { cleanEnv, type RunOptions, type RunResult, run } from './run.js';
 
 /** The root of the checkout; this file is dist/test/kit/luksfuse.js. */
 export const PROJECT_DIR = path.resolve(fileURLToPath(import.meta.url), '../../../..');
@@ -78,7 +78,7 @@ export async function mountInForeground(
 ): Promise<{ child: ChildProcess; mountpoint: string }> {
   const mountpoint = fs.mkdtempSync(path.join(path.dirname(volume.payload), 'mountpoint-'));
   const args = ['mount', '--foreground', ...unlockArgs(volume), volume.payload, mountpoint];
-  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'inherit'], env: cleanEnv() });
   t.teardown(async () => {
     await clearMount(mountpoint);
     child.kill('SIGKILL');

@@ -2,7 +2,7 @@
  * A mount of a test store by either driver, served by a process of its own: made, steered, and surely gone again
  * afterwards.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import type { Test } from 'tap';
 import type { Driver } from '../../lib/mount/driver.js';
 import { findMount } from '../kit/mounts.js';
 import { Random } from '../kit/random.js';
+import { forkPlain } from '../kit/run.js';
 import { makeTempDir } from '../kit/temp.js';
 import type { HostCalls, HostRequest, Outcome } from './session-host.js';
 
@@ -44,7 +45,7 @@ export class MountedStore {
     this.directory = directory;
     this.backing = join(directory, 'backing');
     this.mountpoint = join(directory, 'mountpoint');
-    this.#host = fork(HOST);
+    this.#host = forkPlain(HOST);
   }
 
   /** Throws with the code of the error where it cannot be mounted. */
