@@ -2,6 +2,7 @@
  * Looks for bytes in all the memory of another process, as root can.
  */
 import fs from 'node:fs';
+import { isRunning, readProcFile } from './processes.js';
 
 export interface Found {
   /** What was looked for. */
@@ -72,8 +73,24 @@ function countIn(readPiece: (at: number) => Buffer, start: number, end: number, 
   return count;
 }
 
+/** Runs `look` while `pid` stands still: else it could give memory back that is just being looked at. */
+function whileStopped<T>(pid: number, look: () => T): T {
+  const isStopped = () => /^State:\s+[tT]/m.test(readProcFile(pid, 'status').toString());
+  process.kill(pid, 'SIGSTOP');
+  while (isRunning(pid) && !isStopped()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  try {
+    return look();
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+}
+
 /** Every place where one of `needles` lies in memory that `pid` has written to. Throws where that may not be read. */
 export function searchMemory(pid: number, needles: Needles): Found[] {
+  return whileStopped(pid, () => searchStopped(pid, needles));
+}
+
+function searchStopped(pid: number, needles: Needles): Found[] {
   const fd = fs.openSync(`/proc/${pid}/mem`, 'r');
   const piece = Buffer.alloc(PIECE_BYTES);
   try {
