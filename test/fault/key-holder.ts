@@ -2,6 +2,7 @@
  * A process that uses keys and then stays as it is, so that its memory can be searched: it opens and closes a volume by
  * the library, or runs a command of the program. Its arguments are paths; it answers each message when it is done.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { wipe } from '../../lib/bytes.js';
 import { main } from '../../lib/cli/main.js';
 import { readKeySource } from '../../lib/keysource/source.js';
@@ -35,5 +36,7 @@ async function serve(request: HolderRequest): Promise<void> {
 
 process.on('message', async (request: HolderRequest) => {
   await serve(request);
+  // Node frees its copy of what was hashed only after it has called back, which may be where we still are.
+  await nextTurn();
   process.send!({ exitCode: process.exitCode ?? 0 });
 });
