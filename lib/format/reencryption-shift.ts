@@ -19,6 +19,7 @@ import {
   IV_UNIT_BYTES,
   REQUIREMENT,
   type ReencryptionSides,
+  requireBackup,
   spellSegments,
 } from './reencryption.js';
 
@@ -53,15 +54,6 @@ function unsupported(what: string): LuksError {
   return new LuksError(
     'UNSUPPORTED',
     `this encryption ${what}, which is not known here; finish it with: cryptsetup reencrypt --resume-only`,
-  );
-}
-
-function requireBackup(header: LuksHeader, flag: string): Segment {
-  const [segment, more] = header.segments.filter(({ flags }) => flags.includes(flag));
-  if (segment && !more) return segment;
-  throw new LuksError(
-    'HEADER_CORRUPT',
-    `the encryption in the header has no one segment "${flag}"; try: cryptsetup repair`,
   );
 }
 
