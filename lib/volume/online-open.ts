@@ -10,7 +10,7 @@ import { readHeader } from '../format/header.js';
 import type { ReencryptionMode } from '../format/reencryption.js';
 import { layoutVolume, type VolumeLayout } from './layout.js';
 import { type OnlineOrder, OnlineReencryption } from './online.js';
-import { requireUnderWay } from './under-way.js';
+import { findShiftedSides } from './under-way.js';
 import { Volume } from './volume.js';
 
 /** What the mount has of its volume. */
@@ -68,7 +68,7 @@ export async function openOnline(
     allowDiscards: mounted.allowsDiscards,
   });
   if (layout.reencryption) {
-    if (requireUnderWay(header, payload).shifted) throw movesItsData(layout.reencryption.mode);
+    if (findShiftedSides(header)) throw movesItsData(layout.reencryption.mode);
     const target = { device, payload, keys };
     const online = await OnlineReencryption.open(target, layout, header.uuid, order, onDone);
     return { volume: online.volume, online };

@@ -9,7 +9,7 @@ import { requireVolumeKey, type Unlock } from '../keyslot/unlock.js';
 import { type LocatedVolume, type LocateOptions, locateVolume } from './locate.js';
 import { recoverReencryption } from './reencrypt.js';
 import { type OpenedReencryption, requireReencryptionKeys, unlockReencryption } from './reencrypt-open.js';
-import { requireUnderWay } from './under-way.js';
+import { findShiftedSides } from './under-way.js';
 import { Volume } from './volume.js';
 
 export type { Unlock } from '../keyslot/unlock.js';
@@ -55,7 +55,7 @@ export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promis
     const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
     return new Map([[digestId, volumeKey]]);
   }
-  const { shifted } = requireUnderWay(header, payload);
+  const shifted = findShiftedSides(header);
   if (shifted) return requireReencryptionKeys(device, header, shifted, unlock, false);
   const opened = await unlockReencryption(device, header, payload, unlock);
   try {

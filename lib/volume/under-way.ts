@@ -33,8 +33,11 @@ export interface UnderWay {
   /** The header with the segments that the volume is used by: as they are when a hot zone has been recovered. */
   settled: LuksHeader;
   progress: ReencryptionProgress;
-  /** Those whose keys open it, where the data is moved and nothing needs recovery; else null. */
-  shifted: ShiftedSides | null;
+}
+
+/** The sides of one that moves the data, where nothing needs recovery before their key opens the volume; else null. */
+export function findShiftedSides(header: LuksHeader): ShiftedSides | null {
+  return findGiveback(header) ?? findShiftedEncryption(header);
 }
 
 /**
@@ -52,7 +55,7 @@ function shiftedUnderWay(
     part.sizeBytes === 'dynamic' ? { ...part, sizeBytes: totalBytes - part.dataOffsetBytes } : part,
   );
   const progress = { mode, doneBytes, totalBytes, hasHotZone: false };
-  return { settled: withShiftedParts(header, shifted, bounded), progress, shifted };
+  return { settled: withShiftedParts(header, shifted, bounded), progress };
 }
 
 /** Not at its very beginning, nor at its end: what is left there is done before anybody could use the volume. */
@@ -91,6 +94,5 @@ export function requireUnderWay(header: LuksHeader, payload: Device): UnderWay {
       totalBytes,
       hasHotZone: hotBytes > 0,
     },
-    shifted: null,
   };
 }
