@@ -6,10 +6,14 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { PROJECT_DIR } from './luksfuse.js';
 import { listLoops, listMounts } from './mounts.js';
-import { findProcesses, isRunning } from './processes.js';
+import { findProcesses, isRunning, listOpenFiles } from './processes.js';
 import { TEMP_PREFIX, TEMP_ROOTS } from './temp.js';
+
+/** What ends by itself, such as the daemon of a file that was unmounted with umount(8), may take so long for it. */
+const ENDING_MS = 10_000;
 
 const OWNED_PATH = new RegExp(`/${TEMP_PREFIX}(\\d+)-`);
 
@@ -22,28 +26,48 @@ function isLeft(text: string): boolean {
   return owner !== undefined && !isRunning(Number(owner));
 }
 
-function findLeftovers(): string[] {
+interface Leftover {
+  name: string;
+  /** What it may be known by, and need not stay the same. */
+  details?: string;
+}
+
+function findLeftovers(): Leftover[] {
   const mounts = listMounts().filter(({ mountpoint, source }) => isLeft(mountpoint) || isLeft(source));
   const loops = listLoops().filter(({ file }) => isLeft(file));
   const processes = findProcesses((text) => isLeft(text) || text.includes(PROGRAM_DIR));
   const dirs = TEMP_ROOTS.flatMap((root) => fs.readdirSync(root).map((name) => path.join(root, name)));
   return [
-    ...mounts.map((mount) => `mount ${mount.mountpoint} (${mount.type})`),
-    ...loops.map((loop) => `loop device ${loop.device} on ${loop.file}`),
-    ...processes.map((process) => `process ${process.pid}: ${process.args}`),
-    ...dirs.filter((dir) => isLeft(`${dir}/`)).map((dir) => `directory ${dir}`),
+    ...mounts.map((mount) => ({ name: `mount ${mount.mountpoint} (${mount.type})` })),
+    ...loops.map((loop) => ({ name: `loop device ${loop.device} on ${loop.file}` })),
+    ...processes.map(({ pid, args }) => ({
+      name: `process ${pid}: ${args}`,
+      details: `it has open: ${listOpenFiles(pid).join(' ')}`,
+    })),
+    ...dirs.filter((dir) => isLeft(`${dir}/`)).map((dir) => ({ name: `directory ${dir}` })),
   ];
+}
+
+/** What is there and not in `before`, when it had its time to end. */
+async function findLeft(before: Set<string>): Promise<Leftover[]> {
+  const end = Date.now() + ENDING_MS;
+  for (;;) {
+    const left = findLeftovers().filter(({ name }) => !before.has(name));
+    if (left.length === 0 || Date.now() > end) return left;
+    await delay(100);
+  }
 }
 
 /** Both runs have the same parent, tap. */
 const memory = path.join(os.tmpdir(), `luksfuse-leftovers-${process.ppid}.json`);
 
 if (!fs.existsSync(memory)) {
-  fs.writeFileSync(memory, JSON.stringify(findLeftovers()));
+  fs.writeFileSync(memory, JSON.stringify(findLeftovers().map(({ name }) => name)));
 } else {
   const before = new Set(JSON.parse(fs.readFileSync(memory, 'utf8')) as string[]);
   fs.rmSync(memory);
-  const left = findLeftovers().filter((item) => !before.has(item));
-  for (const item of left) process.stderr.write(`left behind by the tests: ${item}\n`);
+  const left = await findLeft(before);
+  for (const { name, details = '' } of left)
+    process.stderr.write(`left behind by the tests: ${name} ${details}\n`);
   process.exitCode = left.length > 0 ? 1 : 0;
 }
