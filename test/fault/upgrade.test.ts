@@ -24,7 +24,7 @@ function installCopy(t: Test): { dir: string; program: string; entry: string } {
     fs.cpSync(path.join(PROJECT_DIR, name), path.join(dir, name), { recursive: true });
   }
   fs.symlinkSync(path.join(PROJECT_DIR, 'node_modules'), path.join(dir, 'node_modules'));
-  const entry = path.join(dir, 'dist/lib/mount/server-main.js');
+  const entry = path.join(dir, 'dist/lib/program/server-main.js');
   return { dir, program: path.join(dir, 'bin/luksfuse'), entry };
 }
 
