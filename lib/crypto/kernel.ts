@@ -77,6 +77,9 @@ export class Kernel {
   readonly address: number | null;
   readonly #io = new Arena(IO_OFFSET, END_OFFSET);
   readonly #keys = new Arena(KEYS_OFFSET, CHUNK_OFFSET - MARGIN_BYTES);
+  readonly #memory: ArrayBufferLike;
+  /** What lay in this memory last: asking a view for its buffer costs a call into V8. */
+  #found: Uint8Array | null = null;
   #areKeysLocked = false;
 
   constructor() {
@@ -84,13 +87,18 @@ export class Kernel {
     const module = new WebAssembly.Module(Buffer.from(WASM_BASE64, 'base64'));
     const instance = new WebAssembly.Instance(module, { env: { memory } });
     this.functions = instance.exports as unknown as KernelFunctions;
-    this.bytes = Buffer.from(memory.buffer);
+    this.#memory = memory.buffer;
+    this.bytes = Buffer.from(this.#memory);
     this.address = addressOf(this.bytes);
   }
 
   /** The offset of `data` where it lies in this memory, else null. */
   findOffset(data: Uint8Array): number | null {
-    return data.buffer === this.bytes.buffer ? data.byteOffset : null;
+    if (data !== this.#found) {
+      if (data.buffer !== this.#memory) return null;
+      this.#found = data;
+    }
+    return data.byteOffset;
   }
 
   findIoBuffer(sizeBytes: number): Buffer | null {

@@ -10,8 +10,10 @@ const IDLE = 0;
 const IS_REPORTED = 1;
 /** Whether workers take requests. */
 const GATE = 2;
+/** How often the last idle worker got a request. Not atomic: that it has changed is all that is asked. */
+const SATURATIONS = 3;
 /** Of each worker, its kernel thread. */
-const FIRST_THREAD = 3;
+const FIRST_THREAD = 4;
 
 /** Values of GATE. Workers wait before it is open, and leave after their request when it is shut again. */
 const NOT_YET = 0;
@@ -21,17 +23,17 @@ const SHUT = 2;
 export class PoolGauge {
   readonly memory: SharedArrayBuffer;
   readonly #words: Int32Array;
-  /** When last no worker was idle, in ms of the epoch. */
-  readonly #saturatedMs: Float64Array;
+  /** What was found when slack was last asked for, and since when there was nothing new, in ms of the epoch. */
+  #saturations = -1;
+  #slackSinceMs = 0;
 
   static createMemory(workerCount: number): SharedArrayBuffer {
-    return new SharedArrayBuffer(8 + 4 * (FIRST_THREAD + workerCount));
+    return new SharedArrayBuffer(4 * (FIRST_THREAD + workerCount));
   }
 
   constructor(memory: SharedArrayBuffer) {
     this.memory = memory;
-    this.#saturatedMs = new Float64Array(memory, 0, 1);
-    this.#words = new Int32Array(memory, 8);
+    this.#words = new Int32Array(memory);
   }
 
   /** Worker `index` runs on the calling thread. */
@@ -67,7 +69,7 @@ export class PoolGauge {
   /** It got one. True where it was the last idle one and the main thread has to be told so. */
   endWait(): boolean {
     if (Atomics.sub(this.#words, IDLE, 1) > 1) return false;
-    this.#saturatedMs[0] = Date.now();
+    this.#words[SATURATIONS]! += 1;
     if (Atomics.load(this.#words, IS_REPORTED) === 1) return false;
     return Atomics.exchange(this.#words, IS_REPORTED, 1) === 0;
   }
@@ -85,9 +87,15 @@ export class PoolGauge {
     return this.idleCount === 0;
   }
 
-  /** How long there has always been an idle worker. */
+  /** How long there has always been an idle worker, as far as whoever asks has looked: it costs others no clock. */
   get slackMs(): number {
-    return Date.now() - this.#saturatedMs[0]!;
+    const nowMs = Date.now();
+    const saturations = this.#words[SATURATIONS]!;
+    if (saturations !== this.#saturations) {
+      this.#saturations = saturations;
+      this.#slackSinceMs = nowMs;
+    }
+    return nowMs - this.#slackSinceMs;
   }
 
   /**

@@ -31,6 +31,16 @@ interface PinnedMemory {
 /** This thread's. */
 let pinned: PinnedMemory | null = null;
 
+interface PinnedView {
+  bytes: Uint8Array | null;
+  /** Of its first byte. */
+  address: number;
+}
+
+/** The views of pinned memory that were transferred last, since asking a view for its buffer costs a call into V8. */
+let recent: PinnedView = { bytes: null, address: 0 };
+let earlier = recent;
+
 /**
  * Notes the memory that this thread transfers most to and from, for as long as the thread lives: it must neither be
  * resized nor detached. What was noted before is forgotten.
@@ -38,13 +48,24 @@ let pinned: PinnedMemory | null = null;
 export function pinMemory(memory: ArrayBufferLike): void {
   const address = addressOf(new Uint8Array(memory));
   pinned = address !== null && cRead && cWrite && cReadAt && cWriteAt ? { memory, address } : null;
+  recent = earlier = { bytes: null, address: 0 };
+}
+
+/** The address of the first of `bytes` where they lie in pinned memory, else 0. */
+function addressOfView(bytes: Uint8Array): number {
+  if (bytes === recent.bytes) return recent.address;
+  if (bytes === earlier.bytes) return earlier.address;
+  if (pinned === null || bytes.buffer !== pinned.memory) return 0;
+  earlier = recent;
+  recent = { bytes, address: pinned.address + bytes.byteOffset };
+  return recent.address;
 }
 
 /** The address of `bytes[start]` where all of the range lies in pinned memory, else 0. */
 function findAddress(bytes: Uint8Array, start: number, lengthBytes: number): number {
-  if (pinned === null || bytes.buffer !== pinned.memory) return 0;
   if (start < 0 || lengthBytes < 0 || start + lengthBytes > bytes.length) return 0;
-  return pinned.address + bytes.byteOffset + start;
+  const address = addressOfView(bytes);
+  return address === 0 ? 0 : address + start;
 }
 
 /** One call of C; a signal that came before the first byte is not the caller's concern, as with libuv. */

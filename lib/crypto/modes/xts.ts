@@ -37,14 +37,19 @@ function findMaskedBlocks({ kernel, engine, cipher }: ModeContext, key: Uint8Arr
 
 function masked(kernel: Kernel, data: MaskedBlocks, tweak: BlockCipher, sectorSizeBytes: number): SectorMode {
   const { functions, ivsOffset, workOffset } = kernel;
-  const turn = (direction: Direction, offset: number, sectorCount: number) => {
+  const mask = (offset: number, sectorCount: number) => {
     tweak.encrypt(ivsOffset, ivsOffset, sectorCount * BLOCK_BYTES);
     functions.maskXts(offset, workOffset, ivsOffset, sectorCount, sectorSizeBytes);
-    data[direction](offset, workOffset, sectorCount * sectorSizeBytes);
   };
   return {
-    encrypt: (offset, sectorCount) => turn('encryptInPlace', offset, sectorCount),
-    decrypt: (offset, sectorCount) => turn('decryptInPlace', offset, sectorCount),
+    encrypt: (offset, sectorCount) => {
+      mask(offset, sectorCount);
+      data.encryptInPlace(offset, workOffset, sectorCount * sectorSizeBytes);
+    },
+    decrypt: (offset, sectorCount) => {
+      mask(offset, sectorCount);
+      data.decryptInPlace(offset, workOffset, sectorCount * sectorSizeBytes);
+    },
     destroy: () => {
       data.destroy();
       tweak.destroy();
