@@ -4,6 +4,7 @@
  * it, so that the kernels and OpenSSL work on the same bytes without a copy. Knows no cipher.
  */
 import createDebug from 'debug';
+import { alignUp } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { addressOf, lockMemory } from '../native/memory.js';
 import { pinMemory } from '../native/transfer.js';
@@ -13,6 +14,8 @@ import { MEMORY_PAGES, WASM_BASE64 } from './wasm/kernel.wasm.js';
 const debug = createDebug('luksfuse:kernel');
 
 const PAGE_BYTES = 65536;
+const MACHINE_PAGE_BYTES = 4096;
+const LINE_BYTES = 64;
 /** What one pass of a cipher covers: large enough to drown the calls, small enough to stay in the L1 cache. */
 export const CHUNK_BYTES = 32768;
 
@@ -33,26 +36,29 @@ const END_OFFSET = MEMORY_PAGES * PAGE_BYTES - MARGIN_BYTES;
 class Arena {
   #nextOffset: number;
   readonly #endOffset: number;
+  readonly #pageBytes: number;
   readonly #released = new Map<number, number[]>();
 
-  constructor(startOffset: number, endOffset: number) {
+  /** @param pageBytes what a page of the machine or more is aligned to; all else is to a line of the cache */
+  constructor(startOffset: number, endOffset: number, pageBytes = LINE_BYTES) {
     this.#nextOffset = startOffset;
     this.#endOffset = endOffset;
+    this.#pageBytes = pageBytes;
   }
 
-  /** The offset of `sizeBytes`, 64-byte aligned, or null where the region is used up. */
+  /** The offset of `sizeBytes`, aligned, or null where the region is used up. */
   find(sizeBytes: number): number | null {
-    const size = Math.ceil(sizeBytes / 64) * 64;
+    const size = alignUp(sizeBytes, LINE_BYTES);
     const reused = this.#released.get(size)?.pop();
     if (reused !== undefined) return reused;
-    if (this.#nextOffset + size > this.#endOffset) return null;
-    const offset = this.#nextOffset;
-    this.#nextOffset += size;
+    const offset = alignUp(this.#nextOffset, size < MACHINE_PAGE_BYTES ? LINE_BYTES : this.#pageBytes);
+    if (offset + size > this.#endOffset) return null;
+    this.#nextOffset = offset + size;
     return offset;
   }
 
   release(offset: number, sizeBytes: number): void {
-    const size = Math.ceil(sizeBytes / 64) * 64;
+    const size = alignUp(sizeBytes, LINE_BYTES);
     const sameSize = this.#released.get(size);
     if (sameSize) sameSize.push(offset);
     else this.#released.set(size, [offset]);
@@ -75,11 +81,12 @@ export class Kernel {
   readonly functions: KernelFunctions;
   /** The machine address of offset 0, or null where no native code can be called. */
   readonly address: number | null;
-  readonly #io = new Arena(IO_OFFSET, END_OFFSET);
+  /** The system takes every page in hand that it copies to or from. */
+  readonly #io = new Arena(IO_OFFSET, END_OFFSET, MACHINE_PAGE_BYTES);
   readonly #keys = new Arena(KEYS_OFFSET, CHUNK_OFFSET - MARGIN_BYTES);
   readonly #memory: ArrayBufferLike;
-  /** What lay in this memory last: asking a view for its buffer costs a call into V8. */
-  #found: Uint8Array | null = null;
+  /** Of views of it: to ask a view for its buffer takes three times as long. */
+  readonly #offsets = new WeakMap<Uint8Array, number>();
   #areKeysLocked = false;
 
   constructor() {
@@ -94,10 +101,10 @@ export class Kernel {
 
   /** The offset of `data` where it lies in this memory, else null. */
   findOffset(data: Uint8Array): number | null {
-    if (data !== this.#found) {
-      if (data.buffer !== this.#memory) return null;
-      this.#found = data;
-    }
+    const known = this.#offsets.get(data);
+    if (known !== undefined) return known;
+    if (data.buffer !== this.#memory) return null;
+    this.#offsets.set(data, data.byteOffset);
     return data.byteOffset;
   }
 

@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import { isSystemError, LuksError } from '../errors.js';
 import { ioctlSync } from '../native/file.js';
-import { readInto, writeFrom } from '../native/transfer.js';
+import { readInto, tryRead, writeFrom } from '../native/transfer.js';
 import { FUSE_DEV_IOC_CLONE, FUSE_NOTIFY_RESEND, fuse_out_header } from './abi.js';
 import type { Frame } from './wire.js';
 
@@ -19,10 +19,17 @@ const NOT_WAITED_FOR = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED']);
 /**
  * Another descriptor on the connection of `fd`. What was read from it and not answered fails with ECONNABORTED when it is
  * closed, which the death of its only process does too.
+ * @param waits whether reading from it waits for a request
  */
-export function cloneDevice(fd: number): number {
-  const clone = fs.openSync(FUSE_DEVICE_PATH, 'r+');
-  ioctlSync(clone, FUSE_DEV_IOC_CLONE, new Uint32Array([fd]) as unknown as Uint8Array);
+export function cloneDevice(fd: number, { waits }: { waits: boolean }): number {
+  const { O_RDWR, O_NONBLOCK } = fs.constants;
+  const clone = fs.openSync(FUSE_DEVICE_PATH, waits ? O_RDWR : O_RDWR | O_NONBLOCK);
+  try {
+    ioctlSync(clone, FUSE_DEV_IOC_CLONE, new Uint32Array([fd]) as unknown as Uint8Array);
+  } catch (error) {
+    fs.closeSync(clone);
+    throw error;
+  }
   return clone;
 }
 
@@ -48,6 +55,14 @@ export class Channel {
         throw error;
       }
     }
+  }
+
+  /**
+   * Reads a request that is queued already, from a descriptor that does not wait. Returns its bytes; 0 where there is none.
+   * Whatever else is the matter, the next `receive` finds it too.
+   */
+  receiveQueued({ memory, requestOffset }: Frame): number {
+    return tryRead(this.#fd, memory, requestOffset, memory.length - requestOffset);
   }
 
   /** Has the kernel queue again what was read from this descriptor and not answered. */

@@ -1,5 +1,5 @@
 /**
- * What an operation of the protocol is given and gives back. One thread has one context, for all requests.
+ * What an operation of the protocol is given and gives back. There is one context for each frame of a thread.
  */
 import { constants } from 'node:os';
 import { errnoOf } from '../errors.js';

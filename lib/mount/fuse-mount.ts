@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import createDebug from 'debug';
 import { CachePolicy } from '../fuse/cache-policy.js';
+import { cloneDevice } from '../fuse/channel.js';
 import { abortConnection, connectionNumber, setReadAhead } from '../fuse/connection.js';
 import { shakeHands } from '../fuse/handshake.js';
 import { mountFuse, unmountFuse } from '../fuse/mount-helper.js';
@@ -26,20 +27,38 @@ export interface MountRecord {
   filePath: string;
   /** What a dead server left unanswered can be had again. */
   hasResend: boolean;
+  /** There is a descriptor that does not wait. */
+  hasPrompt: boolean;
+}
+
+/** What requests are read from. */
+export interface MountDescriptors {
+  fuseFd: number;
+  /** Does not wait for a request; null where the kernel gave none. */
+  promptFd: number | null;
+}
+
+function findPrompt(fd: number): number | null {
+  try {
+    return cloneDevice(fd, { waits: false });
+  } catch (error) {
+    debug('requests are answered one by one: %s', (error as Error).message);
+    return null;
+  }
 }
 
 export class FuseMount implements MountRecord {
   readonly mountpoint: Mountpoint;
   readonly filePath: string;
   readonly hasResend: boolean;
-  readonly fd: number;
+  readonly descriptors: MountDescriptors;
   #connection: number | null = null;
 
-  private constructor(record: MountRecord, fd: number) {
+  private constructor(record: Omit<MountRecord, 'hasPrompt'>, descriptors: MountDescriptors) {
     this.mountpoint = record.mountpoint;
     this.filePath = record.filePath;
     this.hasResend = record.hasResend;
-    this.fd = fd;
+    this.descriptors = descriptors;
   }
 
   /** Mounts, and answers FUSE_INIT. Where that fails nothing is left. */
@@ -50,7 +69,8 @@ export class FuseMount implements MountRecord {
     const fd = await mountFuse(mountpoint, request);
     try {
       const { hasResend } = shakeHands(fd, new CachePolicy(request.cache));
-      return new FuseMount({ mountpoint, filePath, hasResend }, fd);
+      const descriptors = { fuseFd: fd, promptFd: findPrompt(fd) };
+      return new FuseMount({ mountpoint, filePath, hasResend }, descriptors);
     } catch (error) {
       await unmountFuse(path, 'abort').catch((later: Error) => debug('%s', later.message));
       fs.closeSync(fd);
@@ -58,14 +78,27 @@ export class FuseMount implements MountRecord {
     }
   }
 
-  /** The mount that another process made, and whose descriptor this one has inherited. */
-  static adopt(record: MountRecord, fd: number): FuseMount {
-    return new FuseMount(record, fd);
+  /** The mount that another process made, and whose descriptors this one has inherited. */
+  static adopt(record: MountRecord, fuseFd: number, promptFd: number): FuseMount {
+    return new FuseMount(record, { fuseFd, promptFd: record.hasPrompt ? promptFd : null });
+  }
+
+  get hasPrompt(): boolean {
+    return this.descriptors.promptFd !== null;
   }
 
   get record(): MountRecord {
-    const { mountpoint, filePath, hasResend } = this;
-    return { mountpoint, filePath, hasResend };
+    const { mountpoint, filePath, hasResend, hasPrompt } = this;
+    return { mountpoint, filePath, hasResend, hasPrompt };
+  }
+
+  /** Other descriptors: what is read from them and not answered fails with the process that has them. */
+  cloneDescriptors(): MountDescriptors {
+    const { fuseFd } = this.descriptors;
+    return {
+      fuseFd: cloneDevice(fuseFd, { waits: true }),
+      promptFd: this.hasPrompt ? cloneDevice(fuseFd, { waits: false }) : null,
+    };
   }
 
   /** Sets what can be set only once somebody answers. */
@@ -90,6 +123,8 @@ export class FuseMount implements MountRecord {
   }
 
   close(): void {
-    fs.closeSync(this.fd);
+    const { fuseFd, promptFd } = this.descriptors;
+    fs.closeSync(fuseFd);
+    if (promptFd !== null) fs.closeSync(promptFd);
   }
 }

@@ -19,12 +19,13 @@ export const LINE_FD = 3;
 export const PAYLOAD_FD = 4;
 /** Held open for the claim on it alone (lockImage); /dev/null where the header is no file. */
 export const HEADER_FD = 5;
-/** Of a server that takes a mount over: the connection, and the memory of the session. */
+/** Of a server that takes a mount over: the connection, the memory of the session, and the connection without waiting. */
 export const FUSE_FD = 6;
 export const MEMORY_FD = 7;
+export const PROMPT_FD = 8;
 
 /** Changes with this file, with what a server and its supervisor say to each other, and with the session's memory. */
-const VERSION = 2;
+const VERSION = 3;
 const LENGTH_BYTES = 4;
 /** The order is some segments and paths; more than this is not one of ours. */
 const MAX_ORDER_BYTES = 1024 * 1024;

@@ -58,7 +58,7 @@ export class PoolGauge {
   }
 
   get isShut(): boolean {
-    return Atomics.load(this.#words, GATE) === SHUT;
+    return this.#words[GATE] === SHUT;
   }
 
   /** A worker goes to wait for a request. */

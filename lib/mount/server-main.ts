@@ -12,7 +12,7 @@ import { digestOfVolume, type OnlineVolume, openOnline } from '../volume/online-
 import { Volume } from '../volume/volume.js';
 import { toErrorRecord } from './control.js';
 import { FuseMount } from './fuse-mount.js';
-import { FUSE_FD, HEADER_FD, LINE_FD, MEMORY_FD, type Order, receiveOrder } from './order.js';
+import { FUSE_FD, HEADER_FD, LINE_FD, MEMORY_FD, type Order, PROMPT_FD, receiveOrder } from './order.js';
 import { attendSession, closeVolumeAfter, describeMount, sessionOptions } from './serve.js';
 import { type FromServer, ServerLine, type ToServer } from './server-line.js';
 import { Session } from './session.js';
@@ -43,7 +43,8 @@ async function serve(order: Order, keys: VolumeKeys): Promise<void> {
   const { options, mount: record } = order;
   const onReencrypted = (digest: number | null) => line.send({ reencrypted: { digest, isOutdated: true } });
   const { volume, online } = await openOrdered(order, keys, onReencrypted);
-  const adoption = { mount: FuseMount.adopt(record!, FUSE_FD), memory: mapSessionMemory(MEMORY_FD) };
+  const mount = FuseMount.adopt(record!, FUSE_FD, PROMPT_FD);
+  const adoption = { mount, memory: mapSessionMemory(MEMORY_FD) };
   const session = await Session.adopt(sessionOptions(volume, options), adoption, die);
   const ended = closeVolumeAfter(volume, session, async () => {
     await online?.stop();

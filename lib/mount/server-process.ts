@@ -27,7 +27,13 @@ const ANSWER_MS = 2000;
 const DRAIN_MS = 12_000;
 
 /** Descriptors for the server, in the order of their numbers there, from PAYLOAD_FD on. */
-export type ServerDescriptors = [payload: number, header: number, fuse: number, memory: number];
+export type ServerDescriptors = [
+  payload: number,
+  header: number,
+  fuse: number,
+  memory: number,
+  prompt: number | 'ignore',
+];
 
 export class ServerProcess {
   readonly pid: number;

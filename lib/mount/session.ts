@@ -5,7 +5,7 @@
 import { statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { LuksError } from '../errors.js';
-import { Channel, cloneDevice } from '../fuse/channel.js';
+import { Channel } from '../fuse/channel.js';
 import { Counters } from '../fuse/counters.js';
 import { describeTree, type TreeDescription } from '../fuse/plain-file.js';
 import { FuseMount } from './fuse-mount.js';
@@ -73,7 +73,7 @@ export class Session implements MountSession {
     const maximum = options.workerCount ?? MAX_GROWN_WORKERS;
     this.#pool = new WorkerPool(
       {
-        fuseFd: onFailure && !mount.hasResend ? cloneDevice(mount.fd) : mount.fd,
+        ...(onFailure && !mount.hasResend ? mount.cloneDescriptors() : mount.descriptors),
         storeModule: options.storeModule,
         storeHandle: options.storeHandle,
         tree: this.#tree(),
@@ -129,7 +129,7 @@ export class Session implements MountSession {
   serve(): void {
     this.#isServing = true;
     if (this.#failure) this.#onFailure?.(this.#failure);
-    if (this.#mount.hasResend) new Channel(this.#mount.fd).requestResend();
+    if (this.#mount.hasResend) new Channel(this.#mount.descriptors.fuseFd).requestResend();
     this.#pool.open();
   }
 

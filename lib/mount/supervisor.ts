@@ -19,7 +19,7 @@ import { fetchKeys } from './key-line.js';
 import { withDefaults } from './mount-session.js';
 import { HEADER_FD, type Order, PAYLOAD_FD } from './order.js';
 import type { Reencrypted } from './server-line.js';
-import { OWN_PROGRAM, ServerProcess } from './server-process.js';
+import { OWN_PROGRAM, type ServerDescriptors, ServerProcess } from './server-process.js';
 import { initializeMemory } from './session.js';
 import { createSessionFile, mapSessionMemory } from './session-memory.js';
 import { requireTrustedProgram } from './trusted-program.js';
@@ -173,8 +173,15 @@ export class Supervisor implements Attended {
 
   async #startServer(program: ServerProgram, order = this.#order, keys = this.#keys): Promise<ServerProcess> {
     const { signal } = this.#ending;
-    const descriptors = [PAYLOAD_FD, HEADER_FD, this.#mount.fd, this.#memoryFd] as const;
-    const start = ServerProcess.start(program, [...descriptors], order, keys, signal);
+    const { fuseFd, promptFd } = this.#mount.descriptors;
+    const descriptors: ServerDescriptors = [
+      PAYLOAD_FD,
+      HEADER_FD,
+      fuseFd,
+      this.#memoryFd,
+      promptFd ?? 'ignore',
+    ];
+    const start = ServerProcess.start(program, descriptors, order, keys, signal);
     this.#starting.add(start);
     try {
       return await start;

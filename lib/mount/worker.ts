@@ -1,15 +1,15 @@
 /**
- * One thread of a mount: waits for a request in read(2), serves it, answers with write(2). No queue, no event
- * loop. Loads nothing that this loop does not need: every import counts once per worker.
+ * One thread of a mount: waits for a request in read(2), serves it and what else is queued, answers with write(2). No
+ * queue of its own, no event loop. Loads nothing that this loop does not need: every import counts once per worker.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { Burst } from '../fuse/burst.js';
 import { type CacheMode, CachePolicy } from '../fuse/cache-policy.js';
 import { Channel } from '../fuse/channel.js';
 import { Counters } from '../fuse/counters.js';
 import { MAX_WRITE_BYTES } from '../fuse/init-operation.js';
 import { type BlockStore, PlainFile, type TreeDescription } from '../fuse/plain-file.js';
 import { Server } from '../fuse/server.js';
-import { Frame } from '../fuse/wire.js';
 import type { MemoryHandle } from '../native/shared-memory.js';
 import { PoolGauge } from './pool-gauge.js';
 
@@ -28,6 +28,8 @@ export interface WorkerTask {
   isExtra: boolean;
   gaugeMemory: SharedArrayBuffer;
   fuseFd: number;
+  /** Of the same connection, and does not wait; null where there is none. */
+  promptFd: number | null;
   /** The URL of a StoreModule. */
   storeModule: string;
   storeHandle: unknown;
@@ -39,19 +41,16 @@ export interface WorkerTask {
 /** An extra worker that was not needed for so long leaves after its next request; nothing could wake it before. */
 const MAX_SLACK_MS = 5000;
 
-function serveUntilUnmounted(task: WorkerTask, server: Server, frame: Frame): void {
-  const channel = new Channel(task.fuseFd);
-  const gauge = new PoolGauge(task.gaugeMemory);
+function serveUntilUnmounted(task: WorkerTask, gauge: PoolGauge, burst: Burst): void {
   gauge.enter(task.workerIndex);
   parentPort?.postMessage('ready');
   gauge.waitForGate();
   for (;;) {
     gauge.beginWait();
-    const requestBytes = channel.receive(frame);
+    const requestBytes = burst.receive();
     if (requestBytes === null) return;
     if (gauge.endWait()) parentPort?.postMessage('saturated');
-    const replyBytes = server.serve(requestBytes);
-    if (replyBytes > 0) channel.send(frame, replyBytes);
+    burst.serve(requestBytes);
     if (gauge.isShut) return;
     if (task.isExtra && gauge.slackMs > MAX_SLACK_MS) return;
   }
@@ -60,15 +59,26 @@ function serveUntilUnmounted(task: WorkerTask, server: Server, frame: Frame): vo
 async function run(task: WorkerTask): Promise<void> {
   const module = (await import(task.storeModule)) as StoreModule;
   const store = module.openStore(task.storeHandle);
-  const frame = new Frame(module.allocateIoBuffer(Frame.memoryBytes(MAX_WRITE_BYTES)));
-  const server = new Server({
-    frame,
+  const { fuseFd, promptFd } = task;
+  const channels = {
+    waiting: new Channel(fuseFd),
+    prompt: promptFd === null ? null : new Channel(promptFd),
+  };
+  const memory = module.allocateIoBuffer(Burst.memoryBytes(MAX_WRITE_BYTES));
+  const served = {
     tree: new PlainFile(store, task.tree),
     policy: new CachePolicy(task.cacheMode),
     counters: new Counters(task.counterMemory, task.workerIndex),
-  });
+  };
+  const gauge = new PoolGauge(task.gaugeMemory);
+  const burst = new Burst(
+    channels,
+    memory,
+    (frame) => new Server({ frame, ...served }),
+    () => gauge.isSaturated,
+  );
   try {
-    serveUntilUnmounted(task, server, frame);
+    serveUntilUnmounted(task, gauge, burst);
   } finally {
     store.close();
   }

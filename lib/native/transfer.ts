@@ -31,15 +31,8 @@ interface PinnedMemory {
 /** This thread's. */
 let pinned: PinnedMemory | null = null;
 
-interface PinnedView {
-  bytes: Uint8Array | null;
-  /** Of its first byte. */
-  address: number;
-}
-
-/** The views of pinned memory that were transferred last, since asking a view for its buffer costs a call into V8. */
-let recent: PinnedView = { bytes: null, address: 0 };
-let earlier = recent;
+/** Where views of it begin: to ask a view for its buffer takes three times as long. */
+let addresses = new WeakMap<Uint8Array, number>();
 
 /**
  * Notes the memory that this thread transfers most to and from, for as long as the thread lives: it must neither be
@@ -48,17 +41,17 @@ let earlier = recent;
 export function pinMemory(memory: ArrayBufferLike): void {
   const address = addressOf(new Uint8Array(memory));
   pinned = address !== null && cRead && cWrite && cReadAt && cWriteAt ? { memory, address } : null;
-  recent = earlier = { bytes: null, address: 0 };
+  addresses = new WeakMap();
 }
 
 /** The address of the first of `bytes` where they lie in pinned memory, else 0. */
 function addressOfView(bytes: Uint8Array): number {
-  if (bytes === recent.bytes) return recent.address;
-  if (bytes === earlier.bytes) return earlier.address;
+  const known = addresses.get(bytes);
+  if (known !== undefined) return known;
   if (pinned === null || bytes.buffer !== pinned.memory) return 0;
-  earlier = recent;
-  recent = { bytes, address: pinned.address + bytes.byteOffset };
-  return recent.address;
+  const address = pinned.address + bytes.byteOffset;
+  addresses.set(bytes, address);
+  return address;
 }
 
 /** The address of `bytes[start]` where all of the range lies in pinned memory, else 0. */
@@ -99,6 +92,20 @@ export function readInto(
   const address = findAddress(bytes, start, lengthBytes);
   if (address === 0) return fs.readSync(fd, bytes, start, lengthBytes, offsetBytes);
   return checkResult(transfer(cRead, cReadAt, fd, address, lengthBytes, offsetBytes), 'read');
+}
+
+/**
+ * One read(2) from a descriptor that does not wait. Returns the bytes read; 0 where it fails, which is cheaper than to throw:
+ * that nothing is there is an answer.
+ */
+export function tryRead(fd: number, bytes: Uint8Array, start: number, lengthBytes: number): number {
+  const address = findAddress(bytes, start, lengthBytes);
+  if (address !== 0) return Math.max(0, cRead!(fd, address, lengthBytes));
+  try {
+    return fs.readSync(fd, bytes, start, lengthBytes, null);
+  } catch {
+    return 0;
+  }
 }
 
 /** One write(2) or pwrite(2) of `bytes` from `start` on. Returns the bytes written; throws as `fs.writeSync` does. */

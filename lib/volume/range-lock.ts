@@ -111,11 +111,14 @@ export class RangeLock {
     this.#unlock();
   }
 
-  /** True while an earlier request overlaps, and one of the two writes. */
+  /**
+   * True while an earlier request overlaps, and one of the two writes. Asked under the mutex and, by who has counted itself
+   * among the waiters, after an atomic load: so the states may be read as they are, and a release can only be seen late.
+   */
   #mustWait(ticket: number, startBytes: number, endBytes: number, state: number): boolean {
     const used = this.#words[SLOTS_USED]!;
     for (let slot = 0; slot < used; slot++) {
-      const other = Atomics.load(this.#words, STATES + slot);
+      const other = this.#words[STATES + slot]!;
       if (other < SHARED || (other === SHARED && state === SHARED)) continue;
       const at = 1 + 3 * slot;
       if (

@@ -15,6 +15,13 @@ t.test('I/O buffers lie in the kernel, apart from each other, and are used again
   t.equal(allocateIoBuffer(1_000_000).byteOffset, first.byteOffset);
 });
 
+t.test('a page or more starts on a page of the machine', async (t) => {
+  const kernel = requireKernel();
+  const [small, large] = [allocateIoBuffer(512), allocateIoBuffer(8192)];
+  t.equal((kernel.address! + kernel.findOffset(large)!) % 4096, 0);
+  for (const buffer of [small, large]) releaseIoBuffer(buffer);
+});
+
 t.test('without room an ordinary buffer serves', async (t) => {
   const buffer = allocateIoBuffer(64 * 2 ** 20);
   t.equal(requireKernel().findOffset(buffer), null);
