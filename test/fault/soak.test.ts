@@ -64,6 +64,7 @@ function runFio(file: string, isDirect: boolean): Promise<unknown> {
       '--fsync=64',
       '--verify=crc32c',
       '--verify_fatal=1',
+      '--verify_state_save=0',
     ],
     `--randseed=${randomBytes(3).readUIntBE(0, 3)}`,
   ];
