@@ -9,11 +9,13 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PROJECT_DIR } from './luksfuse.js';
 import { listLoops, listMounts } from './mounts.js';
-import { findProcesses, isRunning, listOpenFiles } from './processes.js';
+import { findProcesses, isRunning, listOpenFiles, listWaits } from './processes.js';
 import { TEMP_PREFIX, TEMP_ROOTS } from './temp.js';
 
 /** What ends by itself, such as the daemon of a file that was unmounted with umount(8), may take so long for it. */
-const ENDING_MS = 10_000;
+const ENDING_MS = 60_000;
+/** From here on it is said that it takes so long. */
+const LONG_MS = 5000;
 
 const OWNED_PATH = new RegExp(`/${TEMP_PREFIX}(\\d+)-`);
 
@@ -42,7 +44,7 @@ function findLeftovers(): Leftover[] {
     ...loops.map((loop) => ({ name: `loop device ${loop.device} on ${loop.file}` })),
     ...processes.map(({ pid, args }) => ({
       name: `process ${pid}: ${args}`,
-      details: `it has open: ${listOpenFiles(pid).join(' ')}`,
+      details: `it has open: ${listOpenFiles(pid).join(' ')}; its threads are in ${listWaits(pid).join(' ')}`,
     })),
     ...dirs.filter((dir) => isLeft(`${dir}/`)).map((dir) => ({ name: `directory ${dir}` })),
   ];
@@ -50,12 +52,21 @@ function findLeftovers(): Leftover[] {
 
 /** What is there and not in `before`, when it had its time to end. */
 async function findLeft(before: Set<string>): Promise<Leftover[]> {
-  const end = Date.now() + ENDING_MS;
+  const start = Date.now();
+  let isSaid = false;
   for (;;) {
     const left = findLeftovers().filter(({ name }) => !before.has(name));
-    if (left.length === 0 || Date.now() > end) return left;
+    if (left.length === 0 || Date.now() - start > ENDING_MS) return left;
+    if (!isSaid && Date.now() - start > LONG_MS) {
+      report('still there', left);
+      isSaid = true;
+    }
     await delay(100);
   }
+}
+
+function report(what: string, left: readonly Leftover[]): void {
+  for (const { name, details = '' } of left) process.stderr.write(`${what}: ${name} ${details}\n`);
 }
 
 /** Both runs have the same parent, tap. */
@@ -67,7 +78,6 @@ if (!fs.existsSync(memory)) {
   const before = new Set(JSON.parse(fs.readFileSync(memory, 'utf8')) as string[]);
   fs.rmSync(memory);
   const left = await findLeft(before);
-  for (const { name, details = '' } of left)
-    process.stderr.write(`left behind by the tests: ${name} ${details}\n`);
+  report('left behind by the tests', left);
   process.exitCode = left.length > 0 ? 1 : 0;
 }

@@ -25,6 +25,16 @@ export function listOpenFiles(pid: number): string[] {
   return readOr(() => fs.readdirSync(dir), []).map((fd) => readOr(() => fs.readlinkSync(`${dir}/${fd}`), ''));
 }
 
+/** What each thread of process `pid`, and each of its children, waits for in the kernel. */
+export function listWaits(pid: number): string[] {
+  const threads = readOr(() => fs.readdirSync(`/proc/${pid}/task`), []);
+  const waits = threads.map((thread) =>
+    readOr(() => fs.readFileSync(`/proc/${pid}/task/${thread}/wchan`, 'utf8'), ''),
+  );
+  const children = listPids().filter((child) => parentOf(child) === pid);
+  return [...waits, ...children.map((child) => `(child ${child}: ${listWaits(child).join(' ')})`)];
+}
+
 /** The processes that have `file` open. */
 export function findHolders(file: string): number[] {
   const real = fs.realpathSync(file);
