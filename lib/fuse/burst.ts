@@ -82,6 +82,8 @@ export class Burst {
     nowMs = () => performance.now(),
   ) {
     const frameBytes = memory.length - (MAX_REQUESTS - 1) * FRAME_STEP_BYTES;
+    // Has the pages there: who is killed while the kernel has to find one first fails the request (fuse_dev_do_read).
+    memory.fill(0, 0, MAX_REQUESTS * FRAME_STEP_BYTES);
     const [first, ...others] = Array.from({ length: MAX_REQUESTS }, (_, index) => {
       const start = index * FRAME_STEP_BYTES;
       const frame = new Frame(memory.subarray(start, start + frameBytes));

@@ -151,6 +151,11 @@ export class ControlServer {
   }
 }
 
+/** The end where the connection breaks: who dies resets a visitor that he has not let in yet (unix_release_sock). */
+function nextLine(lines: AsyncIterator<string>): Promise<IteratorResult<string>> {
+  return lines.next().catch(() => ({ done: true, value: undefined }));
+}
+
 /** A command's end: who serves a mountpoint, and the wait for its end. */
 export class ControlClient {
   readonly info: MountInfo;
@@ -174,7 +179,7 @@ export class ControlClient {
     }
     // A daemon that is stopped, or in the last moments of its life, must not hold up who asks.
     const timer = setTimeout(() => socket.destroy(), GREETING_MS);
-    const { done, value } = await lines.next();
+    const { done, value } = await nextLine(lines);
     clearTimeout(timer);
     if (done) return null;
     return new ControlClient(socket, lines, (JSON.parse(value) as { mount: MountInfo }).mount);
@@ -205,7 +210,7 @@ export class ControlClient {
   }
 
   async #nextMessage(when: string): Promise<Message> {
-    const { done, value } = await this.#lines.next();
+    const { done, value } = await nextLine(this.#lines);
     if (!done) return JSON.parse(value) as Message;
     const pid = this.info.supervisorPid ?? this.info.pid;
     throw new LuksError('DEVICE_IO', `the daemon ${pid} of ${this.info.payload} died ${when}`);

@@ -13,6 +13,7 @@ import t, { type Test } from 'tap';
 import { makePair, type Pair } from '../kit/cryptsetup.js';
 import { clearMount, luksfuse, mustLuksfuse, unlockArgs } from '../kit/luksfuse.js';
 import { findMount, listLoops } from '../kit/mounts.js';
+import { waitUntil } from '../kit/processes.js';
 import { Random } from '../kit/random.js';
 import { skipUnless } from '../kit/requirements.js';
 import { mustRun, run } from '../kit/run.js';
@@ -71,7 +72,8 @@ async function killWhileWriting(t: Test, disk: Disk, mountpoint: string, round: 
   const { child, synced } = startWriter(disk.dir, round);
   t.teardown(() => child.kill('SIGKILL'));
   const closed = once(child, 'close');
-  await delay(random.between(200, 1500));
+  await waitUntil('files are synced', () => synced.length > 1);
+  await delay(random.between(0, 1300));
   process.kill(pid, 'SIGKILL');
   await closed;
   return synced;
