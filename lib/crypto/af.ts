@@ -45,6 +45,21 @@ function xorInPlace(target: Uint8Array, source: Uint8Array): void {
   for (let i = 0; i < target.length; i += 1) target[i]! ^= source[i]!;
 }
 
+/** All stripes of `material` but the last, XORed and diffused one after the other: a new Buffer, the caller's to wipe. */
+function mixStripes(material: Uint8Array, keySizeBytes: number, stripes: number, hashSpec: string): Buffer {
+  const mixed = Buffer.alloc(keySizeBytes);
+  const diffusion = new Diffusion(mixed, hashSpec);
+  try {
+    for (let offset = 0; offset < keySizeBytes * (stripes - 1); offset += keySizeBytes) {
+      xorInPlace(mixed, material.subarray(offset, offset + keySizeBytes));
+      diffusion.apply();
+    }
+  } finally {
+    diffusion.destroy();
+  }
+  return mixed;
+}
+
 /**
  * The key behind `material`.
  * @param material at least keySizeBytes × stripes; what follows is area padding and not looked at.
@@ -62,17 +77,8 @@ export function afMerge(
       `key material of ${material.length} bytes is too short for ${stripes} stripes of ${keySizeBytes} bytes`,
     );
   }
-  const key = Buffer.alloc(keySizeBytes);
-  const diffusion = new Diffusion(key, hashSpec);
+  const key = mixStripes(material, keySizeBytes, stripes, hashSpec);
   const last = keySizeBytes * (stripes - 1);
-  try {
-    for (let offset = 0; offset < last; offset += keySizeBytes) {
-      xorInPlace(key, material.subarray(offset, offset + keySizeBytes));
-      diffusion.apply();
-    }
-  } finally {
-    diffusion.destroy();
-  }
   xorInPlace(key, material.subarray(last, last + keySizeBytes));
   return key;
 }
@@ -85,16 +91,7 @@ export function afSplit(key: Uint8Array, stripes: number, hashSpec: string): Buf
   const material = Buffer.alloc(key.length * stripes);
   const last = key.length * (stripes - 1);
   randomFillSync(material, 0, last);
-  const mixed = Buffer.alloc(key.length);
-  const diffusion = new Diffusion(mixed, hashSpec);
-  try {
-    for (let offset = 0; offset < last; offset += key.length) {
-      xorInPlace(mixed, material.subarray(offset, offset + key.length));
-      diffusion.apply();
-    }
-  } finally {
-    diffusion.destroy();
-  }
+  const mixed = mixStripes(material, key.length, stripes, hashSpec);
   xorInPlace(mixed, key);
   material.set(mixed, last);
   wipe(mixed);
