@@ -8,6 +8,7 @@ import { alignUp } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { addressOf, lockMemory } from '../native/memory.js';
 import { pinMemory } from '../native/transfer.js';
+import { ViewOffsets } from '../native/view-offsets.js';
 import type { KernelFunctions } from './kernel-functions.js';
 import { MEMORY_PAGES, WASM_BASE64 } from './wasm/kernel.wasm.js';
 
@@ -84,9 +85,7 @@ export class Kernel {
   /** The system takes every page in hand that it copies to or from. */
   readonly #io = new Arena(IO_OFFSET, END_OFFSET, MACHINE_PAGE_BYTES);
   readonly #keys = new Arena(KEYS_OFFSET, CHUNK_OFFSET - MARGIN_BYTES);
-  readonly #memory: ArrayBufferLike;
-  /** Of views of it: to ask a view for its buffer takes three times as long. */
-  readonly #offsets = new WeakMap<Uint8Array, number>();
+  readonly #views: ViewOffsets;
   #areKeysLocked = false;
 
   constructor() {
@@ -94,18 +93,14 @@ export class Kernel {
     const module = new WebAssembly.Module(Buffer.from(WASM_BASE64, 'base64'));
     const instance = new WebAssembly.Instance(module, { env: { memory } });
     this.functions = instance.exports as unknown as KernelFunctions;
-    this.#memory = memory.buffer;
-    this.bytes = Buffer.from(this.#memory);
+    this.#views = new ViewOffsets(memory.buffer);
+    this.bytes = Buffer.from(memory.buffer);
     this.address = addressOf(this.bytes);
   }
 
   /** The offset of `data` where it lies in this memory, else null. */
   findOffset(data: Uint8Array): number | null {
-    const known = this.#offsets.get(data);
-    if (known !== undefined) return known;
-    if (data.buffer !== this.#memory) return null;
-    this.#offsets.set(data, data.byteOffset);
-    return data.byteOffset;
+    return this.#views.find(data);
   }
 
   findIoBuffer(sizeBytes: number): Buffer | null {

@@ -8,6 +8,7 @@ import { constants } from 'node:os';
 import { checkResult } from './call.js';
 import { findFunction, lastErrno } from './library.js';
 import { addressOf } from './memory.js';
+import { ViewOffsets } from './view-offsets.js';
 
 type Transfer = (fd: number, address: number, lengthBytes: number) => number;
 type TransferAt = (fd: number, address: number, lengthBytes: number, offsetBytes: number) => number;
@@ -23,7 +24,7 @@ const cWriteAt = findFunction<TransferAt>(
 );
 
 interface PinnedMemory {
-  memory: ArrayBufferLike;
+  views: ViewOffsets;
   /** Of its first byte. */
   address: number;
 }
@@ -31,34 +32,23 @@ interface PinnedMemory {
 /** This thread's. */
 let pinned: PinnedMemory | null = null;
 
-/** Where views of it begin: to ask a view for its buffer takes three times as long. */
-let addresses = new WeakMap<Uint8Array, number>();
-
 /**
  * Notes the memory that this thread transfers most to and from, for as long as the thread lives: it must neither be
  * resized nor detached. What was noted before is forgotten.
  */
 export function pinMemory(memory: ArrayBufferLike): void {
   const address = addressOf(new Uint8Array(memory));
-  pinned = address !== null && cRead && cWrite && cReadAt && cWriteAt ? { memory, address } : null;
-  addresses = new WeakMap();
-}
-
-/** The address of the first of `bytes` where they lie in pinned memory, else 0. */
-function addressOfView(bytes: Uint8Array): number {
-  const known = addresses.get(bytes);
-  if (known !== undefined) return known;
-  if (pinned === null || bytes.buffer !== pinned.memory) return 0;
-  const address = pinned.address + bytes.byteOffset;
-  addresses.set(bytes, address);
-  return address;
+  pinned =
+    address !== null && cRead && cWrite && cReadAt && cWriteAt
+      ? { views: new ViewOffsets(memory), address }
+      : null;
 }
 
 /** The address of `bytes[start]` where all of the range lies in pinned memory, else 0. */
 function findAddress(bytes: Uint8Array, start: number, lengthBytes: number): number {
-  if (start < 0 || lengthBytes < 0 || start + lengthBytes > bytes.length) return 0;
-  const address = addressOfView(bytes);
-  return address === 0 ? 0 : address + start;
+  if (pinned === null || start < 0 || lengthBytes < 0 || start + lengthBytes > bytes.length) return 0;
+  const offset = pinned.views.find(bytes);
+  return offset === null ? 0 : pinned.address + offset + start;
 }
 
 /** One call of C; a signal that came before the first byte is not the caller's concern, as with libuv. */
