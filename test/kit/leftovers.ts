@@ -30,8 +30,8 @@ function isLeft(text: string): boolean {
 
 interface Leftover {
   name: string;
-  /** What it may be known by, and need not stay the same. */
-  details?: string;
+  /** What it may be known by at this moment. */
+  describe?: () => string;
 }
 
 function findLeftovers(): Leftover[] {
@@ -44,7 +44,8 @@ function findLeftovers(): Leftover[] {
     ...loops.map((loop) => ({ name: `loop device ${loop.device} on ${loop.file}` })),
     ...processes.map(({ pid, args }) => ({
       name: `process ${pid}: ${args}`,
-      details: `it has open: ${listOpenFiles(pid).join(' ')}; its threads are in ${listWaits(pid).join(' ')}`,
+      describe: () =>
+        `it has open: ${listOpenFiles(pid).join(' ')}; its threads are in ${listWaits(pid).join(' ')}`,
     })),
     ...dirs.filter((dir) => isLeft(`${dir}/`)).map((dir) => ({ name: `directory ${dir}` })),
   ];
@@ -66,7 +67,7 @@ async function findLeft(before: Set<string>): Promise<Leftover[]> {
 }
 
 function report(what: string, left: readonly Leftover[]): void {
-  for (const { name, details = '' } of left) process.stderr.write(`${what}: ${name} ${details}\n`);
+  for (const { name, describe } of left) process.stderr.write(`${what}: ${name} ${describe?.() ?? ''}\n`);
 }
 
 /** Both runs have the same parent, tap. */
