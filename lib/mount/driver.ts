@@ -5,7 +5,7 @@ import { hasDevFuse, requireFuse } from '../fuse/mount-helper.js';
 import type { Mountpoint } from '../fuse/mountpoint.js';
 import {
   type DriverDemands,
-  loadFuseNative,
+  requireFuseNative,
   requireNativeOptions,
   startNativeSession,
 } from './fuse-native.js';
@@ -30,7 +30,7 @@ export async function chooseDriver(
     requireFuse();
   } else {
     requireNativeOptions(mountpoint, options);
-    await loadFuseNative();
+    await requireFuseNative();
   }
   return driver;
 }
