@@ -98,7 +98,7 @@ t.test('the pages are clean', { skip: skipUnless({ tools: ['mandoc'] }) }, async
 
 /** The lines of a page that are to be shown as they are: what can be typed, above all. */
 function literalLines(page: string): string[] {
-  const blocks = [...page.matchAll(/^\.Bd -literal.*\n([^]*?)^\.Ed$/gm)].flatMap(([, text]) =>
+  const blocks = [...page.matchAll(/^\.Bd -literal.*\n([\s\S]*?)^\.Ed$/gm)].flatMap(([, text]) =>
     text!.split('\n'),
   );
   const lines = [...page.matchAll(/^\.Dl (.*)$/gm)].map(([, text]) => text!);
@@ -112,7 +112,7 @@ t.test('examples are shown line by line', { skip: skipUnless({ tools: ['mandoc']
     // Bold and underlined is what is struck twice.
     const shown = stdout
       .toString()
-      .replace(/.\x08/g, '')
+      .replace(/.[\b]/g, '')
       .split('\n')
       .map((line) => line.trim());
     for (const line of literalLines(fs.readFileSync(path.join(PROJECT_DIR, page), 'utf8'))) {
