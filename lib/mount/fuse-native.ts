@@ -11,7 +11,7 @@ import { LuksError } from '../errors.js';
 import { FUSE_DEVICE_PATH } from '../fuse/channel.js';
 import { Counters } from '../fuse/counters.js';
 import { unmountFuse } from '../fuse/mount-helper.js';
-import { FILE_SYSTEM_SUBTYPE, type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
+import { FILE_SYSTEM_SUBTYPE, MOUNT_MARK, type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
 import { describeTree, PlainFile } from '../fuse/plain-file.js';
 import { createOperations } from './fuse-native-operations.js';
 import {
@@ -89,6 +89,7 @@ function libfuseOptions(options: FullSessionOptions): string {
     ...(options.allowOther ? ['allow_other'] : []),
     ...(options.allowRoot && !options.allowOther ? ['allow_root'] : []),
     `subtype=${FILE_SYSTEM_SUBTYPE}`,
+    MOUNT_MARK,
   ].join(',');
   const whole = `-o${flags},${sourceOption(options.source)}`;
   return Buffer.byteLength(whole) <= MAX_OPTION_BYTES
