@@ -3,7 +3,6 @@
  * header from costing hours or all memory. Knows nothing of keyslots.
  */
 import { pbkdf2 as nodePbkdf2 } from 'node:crypto';
-import fs from 'node:fs';
 import os from 'node:os';
 import { promisify } from 'node:util';
 import { hashRaw } from '@node-rs/argon2';
@@ -69,13 +68,7 @@ const ARGON2_VERSION_0X13 = 1;
 
 /** What can be used without driving another process out of memory. */
 export function availableMemoryKiB(): number {
-  try {
-    const match = /^MemAvailable:\s+(\d+) kB$/m.exec(fs.readFileSync('/proc/meminfo', 'ascii'));
-    if (match) return Number(match[1]);
-  } catch {
-    // No procfs (macOS): the next best figure.
-  }
-  return Math.floor(os.freemem() / 1024);
+  return Math.floor(os.freemem() / 1024); // MemAvailable of /proc/meminfo
 }
 
 function tooDear(what: string): LuksError {

@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs';
 import { type ErrorCode, LuksError } from '../errors.js';
+import { koffiLack } from '../native/library.js';
 import { canPassDescriptors, createSocketPair, receiveDescriptor } from '../native/socket-pair.js';
 import { commonMountFlags, type MountOptions, type Mountpoint, type UnmountManner } from './mountpoint.js';
 import { INHERITED_FD, type ProgramResult, runProgram } from './program.js';
@@ -64,7 +65,7 @@ export function requireFusermount(): void {
   if (canPassDescriptors()) return;
   throw new LuksError(
     'UNSUPPORTED',
-    'mounting without root needs the package koffi, which cannot be loaded here; mount as root, or use --driver fuse-native',
+    `mounting without root needs the package koffi, which cannot be used here (${koffiLack}); mount as root, or use --driver fuse-native`,
   );
 }
 

@@ -33,7 +33,7 @@ function openFuseDevice(): number {
 
 /** True where the kernel's protocol can be spoken by this user, if only /dev/fuse lets him in. */
 export function hasDevFuse(): boolean {
-  return process.platform === 'linux' && (isRoot() || canPassDescriptors());
+  return isRoot() || canPassDescriptors();
 }
 
 /** Throws UNSUPPORTED, naming the cure, where this user of this machine cannot mount. */

@@ -31,7 +31,7 @@ export function viewMemory(handle: MemoryHandle): ArrayBufferLike {
 
 /** True where the functions below can be called. */
 export function canShareBetweenProcesses(): boolean {
-  return process.platform === 'linux' && cMemfdCreate !== null && cMmap !== null;
+  return cMemfdCreate !== null && cMmap !== null;
 }
 
 /** The descriptor of zeroed memory with no name in any directory (memfd_create(2)). */
