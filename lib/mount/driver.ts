@@ -8,7 +8,7 @@ import { canDiscard } from '../native/file.js';
 import { koffiLack } from '../native/library.js';
 import {
   type DriverDemands,
-  loadFuseNative,
+  requireFuseNative,
   requireNativeOptions,
   startNativeSession,
 } from './fuse-native.js';
@@ -42,7 +42,7 @@ export async function chooseDriver(
     return 'dev-fuse';
   }
   requireNativeOptions(mountpoint, options);
-  await loadFuseNative();
+  await requireFuseNative();
   return 'fuse-native';
 }
 

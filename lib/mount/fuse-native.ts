@@ -39,17 +39,21 @@ const VALID_SECONDS = 86_400;
 const WATCH_MS = 100;
 
 const CURE =
-  'install libfuse2 (apt-get install libfuse2), and luksfuse with its optional dependencies; where fuse-native has ' +
-  'no build for the machine, libfuse-dev and a compiler too, and run "npm rebuild fuse-native"';
+  'install libfuse2 (apt-get install libfuse2) and the package (npm install -g --ignore-scripts fuse-native@2.2.6); if ' +
+  'fuse-native has no build for the machine, also libfuse-dev and a compiler, and leave out --ignore-scripts';
 
-/** @throws LuksError UNSUPPORTED, naming what to install, where the package or libfuse 2 is missing */
-export async function loadFuseNative(): Promise<typeof FuseNative> {
+async function loadFuseNative(): Promise<typeof FuseNative> {
   try {
     return (await import('fuse-native')).default;
   } catch (cause) {
     const [reason] = (cause as Error).message.split('\n');
     throw new LuksError('UNSUPPORTED', `cannot load fuse-native: ${reason}; ${CURE}`, { cause });
   }
+}
+
+/** @throws LuksError UNSUPPORTED, naming what to install, where the package or libfuse 2 is missing */
+export async function requireFuseNative(): Promise<void> {
+  await loadFuseNative();
 }
 
 /** What is asked of a driver that not every one can do. */
