@@ -11,7 +11,6 @@ import { isFileName } from '../mount/mount-session.js';
 import { requireFreeMountpoint } from '../mount/mountpoint.js';
 import { type Served, serveVolume } from '../mount/serve.js';
 import { labelsOf, type ServeOptions } from '../mount/serve-options.js';
-import { koffiLack } from '../native/library.js';
 import { type LocatedVolume, locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
 import { unlockVolumeWith } from './credential.js';
@@ -80,7 +79,8 @@ function serveOptions(
     labels: labelsOf(located),
     ...(options.pidFile !== undefined && { pidFile: path.resolve(options.pidFile) }),
     ...(options.idleUnmount !== undefined && { idleMinutes: options.idleUnmount }),
-    isSupervised: options.supervise,
+    // One in the foreground has a person or a service manager behind it.
+    isSupervised: options.supervise && !options.foreground,
   };
 }
 
@@ -135,8 +135,8 @@ async function mount(
     window: { offsetBytes: options.offset, sizeBytes: options.size },
   });
   const announce = (info: MountInfo) => {
-    warnWithoutKoffi(options);
     printResult(options, info, options.quiet ? '' : info.file);
+    for (const warning of info.warnings ?? []) process.stderr.write(`luksfuse: warning: ${warning}\n`);
   };
   try {
     const keys = await unlockVolumeWith(located, options);
@@ -156,16 +156,6 @@ async function mount(
     located.device.close();
     located.payload.close();
   }
-}
-
-/** What a mount lacks where no C function can be called. */
-function warnWithoutKoffi({ foreground }: MountCommandOptions): void {
-  if (!koffiLack) return;
-  const unsupervised = foreground ? '' : 'nobody supervises the mount, and ';
-  process.stderr.write(
-    `luksfuse: warning: the package koffi cannot be used here (${koffiLack}): ${unsupervised}the key is kept ` +
-      'neither from swap nor from other programs of this user\n',
-  );
 }
 
 export function addMountCommand(program: Command): void {
