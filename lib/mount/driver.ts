@@ -41,9 +41,15 @@ export async function chooseDriver(
     requireDiscards(options);
     return 'dev-fuse';
   }
-  requireNativeOptions(mountpoint, options);
-  await requireFuseNative();
-  return 'fuse-native';
+  try {
+    requireNativeOptions(mountpoint, options);
+    await requireFuseNative();
+    return 'fuse-native';
+  } catch (error) {
+    // Who did not ask for this driver is told what the other one lacks.
+    if (wanted === 'auto') requireFuse();
+    throw error;
+  }
 }
 
 const START: Record<Driver, (options: SessionOptions) => Promise<MountSession>> = {

@@ -82,8 +82,8 @@ cheap='--pbkdf pbkdf2 --pbkdf-force-iterations 1000'
 argon2='--pbkdf argon2id --pbkdf-force-iterations 4 --pbkdf-memory 32'
 unlock='--header /tmp/header --key-file /tmp/key'
 cd /tmp
-head -c 4M /dev/urandom >payload
-head -c 4M /dev/urandom >data
+head -c 1M /dev/urandom >payload
+head -c 1M /dev/urandom >data
 printf first >key
 printf second >key2
 mkdir mountpoint
@@ -114,7 +114,7 @@ for file in "$@"; do check "$file" node "$file"; done
 exit $((failed > 0))
 CHECKS
 [ $# -gt 0 ] || set -- dist/test/unit/crypto/*.test.js dist/test/unit/format/*.test.js
-unshare -mpf --propagation private --mount-proc sh -eu -c '
+unshare -mpf --kill-child --propagation private --mount-proc sh -eu -c '
   root=$1 tree=$2 checks=$3
   shift 3
   mount --rbind /dev "$root/dev"
@@ -125,5 +125,6 @@ unshare -mpf --propagation private --mount-proc sh -eu -c '
   mount --bind -o ro "$tree" "$root/tmp/tree"
   mount -t overlay none -o "lowerdir=$root/opt/arm-modules:$tree/node_modules" "$root/tmp/tree/node_modules"
   cp "$checks" "$root/tmp/checks"
-  exec chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin LC_ALL=C TAP_TIMEOUT=0 sh /tmp/checks "$@"
+  exec chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin LC_ALL=C TAP_TIMEOUT=0 \
+    NODE_OPTIONS=--openssl-legacy-provider sh /tmp/checks "$@"
 ' sh "$root" "$tree" "$work/checks" "$@"
