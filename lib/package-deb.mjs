@@ -83,11 +83,13 @@ for (const { path: file, mode } of shipped) {
 }
 for (const name of packages) putPackage(name);
 link('usr/bin/luksfuse', '../lib/luksfuse/bin/luksfuse');
-link('usr/sbin/mount.fuse.luksfuse', '../bin/luksfuse');
-link('usr/share/man/man8/mount.fuse.luksfuse.8.gz', '../man1/luksfuse.1.gz');
+for (const name of ['mount.fuse.luksfuse', 'umount.fuse.luksfuse']) {
+  link(`usr/sbin/${name}`, '../bin/luksfuse');
+  link(`usr/share/man/man8/${name}.8.gz`, '../man1/luksfuse.1.gz');
+}
 
 const unit = read('lib/systemd/luksfuse@.service').toString();
-put('usr/lib/systemd/system/luksfuse@.service', unit.replace(/=luksfuse /g, '=/usr/bin/luksfuse ').replace(/^# Copy this.*\n/m, ''));
+put('usr/lib/systemd/system/luksfuse@.service', unit.replace(/=(-?)luksfuse /g, '=$1/usr/bin/luksfuse ').replace(/^# Copy this.*\n/m, ''));
 for (const page of manifest.man) {
   putCompressed(`usr/share/man/man${page.at(-1)}/${path.basename(page)}`, read(page));
 }

@@ -2,6 +2,7 @@
  * The package of npm: what is in it, and that it works where it is installed, with the Node that runs this test.
  */
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { PROJECT_DIR } from '../kit/luksfuse.js';
@@ -38,8 +39,9 @@ const asRoot: MustRun = async (command, args, options) =>
     await mustRun(command, args, { timeoutMs: INSTALL_MS, ...options, env: { ...env, ...options?.env } })
   ).stdout.toString();
 
-/** What npm has fetched for one of these tests it need not fetch for the next. */
-const cache = path.join(shared, 'cache');
+/** What npm has fetched once it need not fetch for the next install, nor for the next Node. */
+const cache = path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'luksfuse/npm');
+fs.mkdirSync(cache, { recursive: true });
 
 const packing = asRoot(
   node,

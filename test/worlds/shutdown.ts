@@ -140,7 +140,7 @@ t.test('after a shutdown all is there and clean', { timeout: 2 * BOOT_MS }, asyn
   const guest = await bootGuest(t, {
     script: `mkdir -p ${NEXT_ROOT} && mount -t ext4 /dev/vda ${NEXT_ROOT}`,
     disks: [{ file: disks.root }, { file: disks.srv }],
-    qemuArgs: ['-m', '1536', '-smp', '2'],
+    qemuArgs: ['-m', '1536', '-smp', '2', '-cpu', 'Nehalem'],
     outputFile,
     timeoutMs: BOOT_MS,
   });
