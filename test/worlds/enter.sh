@@ -11,9 +11,12 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}
 if [ -z "${WORLD_STAGE:-}" ]; then
   WORLD_STAGE=$(mktemp -d)
   export WORLD_STAGE
-  trap 'rmdir "$WORLD_STAGE"' EXIT
+  # unshare itself waits through every signal but this.
+  trap 'kill -KILL $world 2>/dev/null; wait; rmdir "$WORLD_STAGE"' EXIT
   trap 'exit 129' HUP INT TERM
-  unshare --mount --pid --fork --kill-child --uts --propagation private "$0" "$@"
+  unshare --mount --pid --fork --kill-child --uts --propagation private "$0" "$@" &
+  world=$!
+  wait $world
   exit
 fi
 shift 3
