@@ -36,20 +36,19 @@ async function lastLineOf(command: Command): Promise<string> {
   return last;
 }
 
-async function runTests(world: World, counter: TapCounter): Promise<void> {
-  const parts: string[] = [];
-  for (const part of world.parts ?? []) parts.push(await lastLineOf(part));
+async function runTests(world: World, made: Promise<string[]>, counter: TapCounter): Promise<void> {
+  const parts = await made;
   const enter = world.enter?.(...parts);
   if (enter) say(`${world.name}: ${await lastLineOf([...enter, 'node', 'dist/test/worlds/versions.js'])}`);
   await runLines([...(enter ?? []), ...world.tests], (line) => counter.take(line));
 }
 
-async function runWorld(world: World): Promise<TapCount> {
+async function runWorld(world: World, made: Promise<string[]>): Promise<TapCount> {
   const start = Date.now();
   const counter = new TapCounter((line) => say(`${world.name}: ${line}`));
   const { count } = counter;
   try {
-    await runTests(world, counter);
+    await runTests(world, made, counter);
     if (count.passed === 0) throw new Error('no test ran');
   } catch (error) {
     // A runner that fails since a test did has said so.
@@ -65,15 +64,25 @@ async function runWorld(world: World): Promise<TapCount> {
   return count;
 }
 
-const names = process.argv.slice(2);
-const unknown = names.filter((name) => !WORLDS.some((world) => world.name === name));
-if (unknown.length > 0)
-  throw new Error(`there is no world ${unknown.join(', ')}; ${WORLDS.map(({ name }) => name).join(', ')}`);
+/** The paths of what a world consists of. A lack is told when the world's turn has come. */
+function makeParts(world: World): Promise<string[]> {
+  const made = Promise.all((world.parts ?? []).map(lastLineOf));
+  made.catch(() => {});
+  return made;
+}
 
+function chooseWorlds(names: readonly string[]): readonly World[] {
+  const unknown = names.filter((name) => !WORLDS.some((world) => world.name === name));
+  const known = WORLDS.map(({ name }) => name).join(', ');
+  if (unknown.length > 0) throw new Error(`there is no world ${unknown.join(', ')}; choose among ${known}`);
+  return names.length > 0 ? WORLDS.filter(({ name }) => names.includes(name)) : WORLDS;
+}
+
+// All are made while the first ones are being tested.
+const worlds = chooseWorlds(process.argv.slice(2)).map((world) => ({ world, made: makeParts(world) }));
 const total: TapCount = { passed: 0, failed: 0, skipped: 0 };
-for (const world of WORLDS) {
-  if (names.length > 0 && !names.includes(world.name)) continue;
-  const count = await runWorld(world);
+for (const { world, made } of worlds) {
+  const count = await runWorld(world, made);
   for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += count[key];
 }
 if (total.skipped > 0) say(`${total.skipped} skipped`);
