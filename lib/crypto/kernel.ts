@@ -7,6 +7,7 @@ import createDebug from 'debug';
 import { alignUp } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { addressOf, lockMemory } from '../native/memory.js';
+import { PAGE_BYTES as MACHINE_PAGE_BYTES } from '../native/page-size.js';
 import { pinMemory } from '../native/transfer.js';
 import { ViewOffsets } from '../native/view-offsets.js';
 import type { KernelFunctions } from './kernel-functions.js';
@@ -15,7 +16,6 @@ import { MEMORY_PAGES, WASM_BASE64 } from './wasm/kernel.wasm.js';
 const debug = createDebug('luksfuse:kernel');
 
 const PAGE_BYTES = 65536;
-const MACHINE_PAGE_BYTES = 4096;
 const LINE_BYTES = 64;
 /** What one pass of a cipher covers: large enough to drown the calls, small enough to stay in the L1 cache. */
 export const CHUNK_BYTES = 32768;

@@ -5,13 +5,7 @@
 import fs from 'node:fs';
 import { type ErrorCode, LuksError } from '../errors.js';
 import { canPassDescriptors, createSocketPair, receiveDescriptor } from '../native/socket-pair.js';
-import {
-  commonMountFlags,
-  FILE_SYSTEM_SUBTYPE,
-  type MountOptions,
-  type Mountpoint,
-  type UnmountManner,
-} from './mountpoint.js';
+import { commonMountFlags, type MountOptions, type Mountpoint, type UnmountManner } from './mountpoint.js';
 import { INHERITED_FD, type ProgramResult, runProgram } from './program.js';
 
 const PROGRAM = 'fusermount3';
@@ -77,11 +71,7 @@ export function requireFusermount(): void {
 /** Mounts, and returns the descriptor of the connection. FUSE_INIT is the first request to be read from it. */
 export async function mountByFusermount(mountpoint: Mountpoint, options: MountOptions): Promise<number> {
   requireFusermount();
-  const flags = [
-    ...commonMountFlags(options),
-    `subtype=${FILE_SYSTEM_SUBTYPE}`,
-    `fsname=${escapeOption(options.source)}`,
-  ];
+  const flags = [...commonMountFlags(options), `fsname=${escapeOption(options.source)}`];
   const [own, theirs] = createSocketPair();
   try {
     const result = await runProgram(PROGRAM, ['-o', flags.join(','), '--', mountpoint.path], {

@@ -7,13 +7,7 @@ import { isSystemError, LuksError } from '../errors.js';
 import { canPassDescriptors } from '../native/socket-pair.js';
 import { FUSE_DEVICE_PATH } from './channel.js';
 import { mountByFusermount, requireFusermount, unmountByFusermount } from './fusermount.js';
-import {
-  commonMountFlags,
-  FILE_SYSTEM_TYPE,
-  type MountOptions,
-  type Mountpoint,
-  type UnmountManner,
-} from './mountpoint.js';
+import { commonMountFlags, type MountOptions, type Mountpoint, type UnmountManner } from './mountpoint.js';
 import { INHERITED_FD, type ProgramResult, runProgram } from './program.js';
 
 const PACKAGE = 'mount';
@@ -58,7 +52,7 @@ async function mountAsRoot(mountpoint: Mountpoint, options: MountOptions): Promi
       `group_id=${process.getgid?.() ?? 0}`,
       ...commonMountFlags(options),
     ];
-    const args = ['-i', '-t', FILE_SYSTEM_TYPE, '-o', flags.join(','), '--', options.source, mountpoint.path];
+    const args = ['-i', '-t', 'fuse', '-o', flags.join(','), '--', options.source, mountpoint.path];
     const { status, stderr } = await runProgram('mount', args, { package: PACKAGE, inheritedFd: fd });
     if (status === 0) return fd;
     const reason = stderr || `mount(8) ended with status ${status}`;

@@ -53,7 +53,7 @@ export async function startDaemon(
   const exit = once(child, 'exit');
   const line = child.stdio[LINE_FD] as Duplex;
   const device = { ...payload.handle, fd: PAYLOAD_FD };
-  await sendOrder(line, { device, layout, options, mount: null, online: null }, keys);
+  await sendOrder(line, { device, layout, options, mount: null, hasPrompt: false, online: null }, keys);
   const answer = await text(line);
   const parsed = answer ? (JSON.parse(answer) as Answer) : null;
   // One that failed has its claim on the payload until it is gone, and who tries again must not find that.

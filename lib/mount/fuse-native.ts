@@ -11,8 +11,9 @@ import { LuksError } from '../errors.js';
 import { FUSE_DEVICE_PATH } from '../fuse/channel.js';
 import { Counters } from '../fuse/counters.js';
 import { unmountFuse } from '../fuse/mount-helper.js';
-import { FILE_SYSTEM_SUBTYPE, type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
+import { FILE_SYSTEM_SUBTYPE, MOUNT_MARK, type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
 import { describeTree, PlainFile } from '../fuse/plain-file.js';
+import { PAGE_BYTES } from '../native/page-size.js';
 import { createOperations } from './fuse-native-operations.js';
 import {
   type Activity,
@@ -28,7 +29,9 @@ import type { StoreModule } from './worker.js';
 const debug = createDebug('luksfuse:mount');
 
 /** libfuse 2 receives into a buffer of this and a page (MIN_BUFSIZE, lib/fuse_kern_chan.c). */
-const MAX_REQUEST_BYTES = 128 * 1024;
+const MAX_WRITE_BYTES = 128 * 1024;
+/** Without a word of libfuse 2 the kernel reads so many pages at once (FUSE_DEFAULT_MAX_PAGES_PER_REQ). */
+const MAX_REQUEST_BYTES = Math.max(MAX_WRITE_BYTES, 32 * PAGE_BYTES);
 /** fuse-native copies the option string, and the mountpoint, into 1024 bytes each. */
 const MAX_OPTION_BYTES = 1023;
 /** Names, ids and the size never change behind the kernel. */
@@ -77,7 +80,7 @@ function sourceOption(source: string): string {
 function libfuseOptions(options: FullSessionOptions): string {
   const flags = [
     'big_writes',
-    `max_write=${MAX_REQUEST_BYTES}`,
+    `max_write=${MAX_WRITE_BYTES}`,
     options.cache === 'none' ? 'direct_io' : 'kernel_cache',
     `entry_timeout=${VALID_SECONDS}`,
     `attr_timeout=${VALID_SECONDS}`,
@@ -89,6 +92,7 @@ function libfuseOptions(options: FullSessionOptions): string {
     ...(options.allowOther ? ['allow_other'] : []),
     ...(options.allowRoot && !options.allowOther ? ['allow_root'] : []),
     `subtype=${FILE_SYSTEM_SUBTYPE}`,
+    MOUNT_MARK,
   ].join(',');
   const whole = `-o${flags},${sourceOption(options.source)}`;
   return Buffer.byteLength(whole) <= MAX_OPTION_BYTES

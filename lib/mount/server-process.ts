@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import type net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -27,13 +28,7 @@ const ANSWER_MS = 2000;
 const DRAIN_MS = 12_000;
 
 /** Descriptors for the server, in the order of their numbers there, from PAYLOAD_FD on. */
-export type ServerDescriptors = [
-  payload: number,
-  header: number,
-  fuse: number,
-  memory: number,
-  prompt: number | 'ignore',
-];
+export type ServerDescriptors = [payload: number, header: number, fuse: number, memory: number];
 
 export class ServerProcess {
   readonly pid: number;
@@ -50,12 +45,18 @@ export class ServerProcess {
   readonly #child: ChildProcess;
   readonly #line: ServerLine<FromServer, ToServer>;
   readonly #stream: net.Socket;
+  /**
+   * Where the server's prompt channel reads, or null. It is one for each server, since to hand it to another would have the
+   * server in place wait where it must not. Kept here, because what the server leaves unanswered fails with the last holder.
+   */
+  #promptFd: number | null;
   readonly #waiting = new Map<string, () => void>();
   #failure: LuksError | null = null;
   #resolveReencrypted!: (message: Reencrypted) => void;
 
-  private constructor(child: ChildProcess) {
+  private constructor(child: ChildProcess, promptFd: number | null) {
     this.#child = child;
+    this.#promptFd = promptFd;
     this.pid = child.pid!;
     this.reencrypted = new Promise((resolve) => {
       this.#resolveReencrypted = resolve;
@@ -72,33 +73,37 @@ export class ServerProcess {
 
   /**
    * Returns when the server is ready to serve. Throws its reason where it is not, and nothing of it is left then.
+   * @param promptFd taken over, and given up by `release`
    * @param signal kills it
    */
   static async start(
     program: ServerProgram,
     descriptors: ServerDescriptors,
-    order: Order,
+    promptFd: number | null,
+    order: Omit<Order, 'hasPrompt'>,
     keys: VolumeKeys,
     signal: AbortSignal,
   ): Promise<ServerProcess> {
     const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
     const child = spawn(program.node, [program.entry], {
       cwd: '/',
-      stdio: ['ignore', 'ignore', stderr, 'pipe', ...descriptors],
+      stdio: ['ignore', 'ignore', stderr, 'pipe', ...descriptors, promptFd ?? 'ignore'],
       signal,
       killSignal: 'SIGKILL',
     });
     // Of one that was started, only that `signal` has killed it.
     child.on('error', () => {});
     await once(child, 'spawn').catch((cause: Error) => {
+      if (promptFd !== null) fs.closeSync(promptFd);
       throw new LuksError('DEVICE_IO', `cannot run ${program.node}: ${cause.message}`, { cause });
     });
-    const server = new ServerProcess(child);
+    const server = new ServerProcess(child, promptFd);
     const ready = server.#hears('ready', START_MS);
-    await sendOrder(server.#stream, order, keys).catch(() => {});
+    await sendOrder(server.#stream, { ...order, hasPrompt: promptFd !== null }, keys).catch(() => {});
     if (await ready) return server;
     server.kill();
     const how = await server.exited;
+    server.release();
     throw server.#failure ?? new LuksError('DEVICE_IO', `the server ended before it was ready (${how})`);
   }
 
@@ -133,6 +138,12 @@ export class ServerProcess {
 
   kill(): void {
     this.#child.kill('SIGKILL');
+  }
+
+  /** Once it is dead, and what it has left is resent. */
+  release(): void {
+    if (this.#promptFd !== null) fs.closeSync(this.#promptFd);
+    this.#promptFd = null;
   }
 
   /** True once the server has said `word`; false where it died before, or had no more time. */

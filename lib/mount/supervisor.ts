@@ -173,15 +173,11 @@ export class Supervisor implements Attended {
 
   async #startServer(program: ServerProgram, order = this.#order, keys = this.#keys): Promise<ServerProcess> {
     const { signal } = this.#ending;
-    const { fuseFd, promptFd } = this.#mount.descriptors;
-    const descriptors: ServerDescriptors = [
-      PAYLOAD_FD,
-      HEADER_FD,
-      fuseFd,
-      this.#memoryFd,
-      promptFd ?? 'ignore',
-    ];
-    const start = ServerProcess.start(program, descriptors, order, keys, signal);
+    const { fuseFd, hasResend } = this.#mount;
+    const descriptors: ServerDescriptors = [PAYLOAD_FD, HEADER_FD, fuseFd, this.#memoryFd];
+    // A server whose unanswered requests are not resent makes clones for itself.
+    const promptFd = hasResend ? this.#mount.findPrompt() : null;
+    const start = ServerProcess.start(program, descriptors, promptFd, order, keys, signal);
     this.#starting.add(start);
     try {
       return await start;
@@ -192,13 +188,26 @@ export class Supervisor implements Attended {
 
   /** Lets `server` serve: there is none, or the one before is dead. */
   #promote(server: ServerProcess): void {
+    const before: ServerProcess | undefined = this.#server;
     this.#server = server;
+    if (before) this.#takeOver(before, server);
     server.serve();
     debug('server %d serves', server.pid);
     void this.#watch(server);
     server.reencrypted
       .then((message) => this.#forgetOldKey(message))
       .catch((error: Error) => debug('after the reencryption: %s', error.message));
+  }
+
+  /** Has what `before` left unanswered go to `server`, which dies where that fails. */
+  #takeOver(before: ServerProcess, server: ServerProcess): void {
+    try {
+      if (this.#mount.hasResend) this.#mount.requestResend();
+    } catch (error) {
+      debug('nothing is resent: %s', (error as Error).message);
+      server.kill();
+    }
+    before.release();
   }
 
   async #watch(server: ServerProcess): Promise<void> {
@@ -249,6 +258,7 @@ export class Supervisor implements Attended {
     await Promise.allSettled([...this.#starting, this.#successor?.exited]);
     destroyKeys(this.#keys);
     this.#mount.close();
+    this.#server.release();
     for (const fd of [PAYLOAD_FD, HEADER_FD, this.#memoryFd]) fs.closeSync(fd);
     this.#resolveEnded(error);
   }

@@ -28,7 +28,7 @@ export interface WorkerTask {
   isExtra: boolean;
   gaugeMemory: SharedArrayBuffer;
   fuseFd: number;
-  /** Of the same connection, and does not wait; null where there is none. */
+  /** Of the same connection, for the prompt channel; null where there is none. */
   promptFd: number | null;
   /** The URL of a StoreModule. */
   storeModule: string;
@@ -62,7 +62,7 @@ async function run(task: WorkerTask): Promise<void> {
   const { fuseFd, promptFd } = task;
   const channels = {
     waiting: new Channel(fuseFd),
-    prompt: promptFd === null ? null : new Channel(promptFd),
+    prompt: promptFd === null ? null : Channel.withoutWaiting(promptFd),
   };
   const memory = module.allocateIoBuffer(Burst.memoryBytes(MAX_WRITE_BYTES));
   const served = {

@@ -1,6 +1,7 @@
 /**
  * File calls that node:fs lacks. Errors are thrown as node:fs throws them, with the errno of the call.
  */
+import fs from 'node:fs';
 import { checkResult, orUnsupported } from './call.js';
 import { findFunction } from './library.js';
 
@@ -20,6 +21,13 @@ export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const LOCK_UN = 8;
 
+/** bits/fcntl.h */
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+const cFcntl = findFunction<(fd: number, command: number, flags: number) => number>(
+  'int fcntl(int fd, int command, long flags)',
+);
 const cFlock = findFunction<(fd: number, operation: number) => number>('int flock(int fd, int operation)');
 const cIoctl = findFunction<(fd: number, request: number, argument: Uint8Array) => number>(
   'int ioctl(int fd, unsigned long request, void *argument)',
@@ -33,6 +41,18 @@ export function fallocateSync(fd: number, mode: number, offsetBytes: number, len
 /** ioctl(2) with a pointer to `argument`, read and written in place. Returns the call's result. */
 export function ioctlSync(fd: number, request: number, argument: Uint8Array): number {
   return checkResult(orUnsupported(cIoctl, 'ioctl')(fd, request, argument), 'ioctl');
+}
+
+/**
+ * Whether read(2) on `fd` waits for something to read (O_NONBLOCK). That belongs to the open file, so everyone who shares it
+ * sees the change, and a library that hands the file to a child may change it back: libuv 1.53 does.
+ */
+export function setWaiting(fd: number, waits: boolean): void {
+  const call = orUnsupported(cFcntl, 'fcntl');
+  const { O_NONBLOCK } = fs.constants;
+  const before = checkResult(call(fd, F_GETFL, 0), 'fcntl');
+  const after = waits ? before & ~O_NONBLOCK : before | O_NONBLOCK;
+  if (after !== before) checkResult(call(fd, F_SETFL, after), 'fcntl');
 }
 
 /** flock(2). With LOCK_NB, EWOULDBLOCK (EAGAIN) where somebody else holds the lock. */

@@ -3,8 +3,8 @@
  * Knows nothing of what is kept in it.
  */
 import { findFunction, koffi } from './library.js';
+import { PAGE_BYTES } from './page-size.js';
 
-const PAGE_BYTES = 4096;
 const PROT_READ_WRITE = 0x3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
