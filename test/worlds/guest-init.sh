@@ -8,6 +8,8 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/shm
 for dir in /dev/shm /run /tmp; do mount -t tmpfs -o mode=1777 tmp "$dir"; done
+# As udev does.
+chmod 666 /dev/fuse
 
 {
   cd /tmp || exit

@@ -87,11 +87,11 @@ writes() {
 }
 
 has_fixed_size() {
-  refused 1 'No space left' sh -c "echo more >> $plain"
+  refused 1 'No space left' dd if=/program/key of=$plain oflag=append conv=notrunc
   refused 1 '' truncate -s 1M $plain
   fallocate -z -o 3M -l 1M $plain
   dd if=$plain bs=1M skip=3 count=1 status=none | tr -d '\0' | wc -c | grep -qx 0
-  refused 1 'not supported' fallocate -p -o 3M -l 1M $plain
+  refused 1 'not supported\|is unsupported' fallocate -p -o 3M -l 1M $plain
 }
 
 kill_server() {
@@ -153,7 +153,7 @@ unmounts() {
   luksfuse umount /run/mnt
   refused 1 'nothing is mounted' luksfuse status /run/mnt
   not is_ours
-  not pidof node
+  not grep -l -a -E '(supervisor|server)-main' /proc/[0-9]*/cmdline
 }
 
 is_cleared() {
@@ -182,10 +182,10 @@ serves_user() {
   luksfuse cat --header /program/header --key-file /program/key /dev/vdc | sha256sum | cmp - /tmp/user/before
 }
 
-uname -srm
-node --version
-mount --version
+pages=$(sed -n 's/^KernelPageSize: *//p' /proc/self/smaps | head -n 1)
+echo "versions: $(uname -srm), pages of $pages, Node $(node --version), util-linux $(mount --version | cut -d ' ' -f 4)"
 step 'mounts' mounts
+is_ours || exit 1
 step 'reads what cryptsetup encrypted' reads
 step 'reads directly, in blocks of 512 bytes to 8 MiB' reads_directly
 step 'writes, syncs and reads back' writes
