@@ -1,0 +1,73 @@
+/**
+ * The worlds that the program is tested in, and what runs in each. A world is a command that writes TAP.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { PROJECT_DIR } from '../kit/luksfuse.js';
+
+export type Command = readonly string[];
+
+export interface World {
+  name: string;
+  /** Programs that make what the world consists of, which is kept in the cache; each prints the path of it. */
+  parts?: readonly Command[];
+  /** What to put in front of a command, so that it runs in there. Not for tests that lead to their world themselves. */
+  enter?: (...parts: string[]) => Command;
+  /** Writes TAP. */
+  tests: Command;
+}
+
+const HERE = path.join(PROJECT_DIR, 'test/worlds');
+const ENTER = path.join(HERE, 'enter.sh');
+const TESTS_DIR = path.join(PROJECT_DIR, 'dist/test');
+
+/** The test files of directories, and files by their name without ".test.js". */
+function files(...names: string[]): string[] {
+  return names.flatMap((name) => {
+    const dir = path.join(TESTS_DIR, name);
+    if (!fs.existsSync(dir)) return [`dist/test/${name}.test.js`];
+    const tests = fs.readdirSync(dir).filter((file) => file.endsWith('.test.js'));
+    return tests.map((file) => `dist/test/${name}/${file}`);
+  });
+}
+
+/** The test runner; without files it runs all. */
+function tap(...tests: string[]): Command {
+  return ['node', 'node_modules/.bin/tap', 'run', '--disable-coverage', '--reporter=tap', ...tests];
+}
+
+/** This machine with another Node. */
+function nodeWorld(version: string, tests: Command): World {
+  const name = `node-${version}`;
+  const enter = (node: string) => [ENTER, name, '/', node];
+  return { name, parts: [[path.join(HERE, 'node.sh'), version]], enter, tests };
+}
+
+/** A Debian with all that is its own. */
+function debianWorld(suite: string, tests: Command): World {
+  const enter = (root: string) => [ENTER, suite, root, ''];
+  return { name: suite, parts: [[path.join(HERE, 'debian.sh'), suite]], enter, tests };
+}
+
+const CORE = [
+  ...files(
+    'unit/crypto',
+    'unit/format',
+    'unit/fuse',
+    'unit/mount',
+    'unit/native',
+    'unit/volume',
+    'unit/keysource',
+  ),
+  ...files('mount', 'fault/crashes', 'fault/daemon-killed', 'fault/supervisor', 'fault/upgrade'),
+];
+const INTEROP = files('interop/headers', 'interop/keys', 'interop/luks1', 'interop/luks2', 'interop/qemu');
+
+export const WORLDS: readonly World[] = [
+  { name: 'host', enter: () => [], tests: tap() },
+  nodeWorld('22', tap(...CORE)),
+  nodeWorld('24', tap(...CORE)),
+  nodeWorld('latest', tap(...CORE)),
+  debianWorld('trixie', tap(...CORE, ...INTEROP)),
+  debianWorld('sid', tap(...CORE, ...INTEROP)),
+];
