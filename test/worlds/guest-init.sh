@@ -15,7 +15,7 @@ chmod 666 /dev/fuse
   cd /tmp || exit
   sh /program/script
   echo "guest-exit-status: $?"
-} < /dev/null > "/dev/$(cat /program/port)" 2>&1
+} < /dev/null 2>&1 | cat > "/dev/$(cat /program/port)" # which programs would take for a terminal
 sync
 echo b > /proc/sysrq-trigger
 sleep 60

@@ -20,6 +20,7 @@ root=$work/root
   diffutils util-linux mount fuse3 e2fsprogs libgcrypt20 cryptsetup-bin $node
 
 # What the packages' scripts would have done.
+chmod u+s "$root/bin/fusermount3"
 [ -e "$root/bin/sh" ] || ln -s dash "$root/bin/sh"
 mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/run" "$root/tmp" "$root/root" "$root/program"
 printf '%s\n' root:x:0:0::/root:/bin/sh someone:x:1000:1000::/tmp:/bin/sh > "$root/etc/passwd"

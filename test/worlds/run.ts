@@ -1,10 +1,12 @@
 /**
- * Runs the tests in worlds (worlds.ts): in those that are named, or in all. Says what failed where, as it happens; the last
- * line is "N passed, N failed". What is built in dist/ is what runs, in every world.
+ * Runs the tests in worlds (worlds.ts): in those that are named, or in all but the slow ones. Says what failed where, as it
+ * happens; the last line is "N passed, N failed". What is built in dist/ is what runs, in every world. With --record first
+ * the slow ones run too, and test/RESULTS-WORLDS.md is written.
  */
 import { spawn } from 'node:child_process';
 import readline from 'node:readline';
 import { PROJECT_DIR } from '../kit/luksfuse.js';
+import { recordResult, type WorldResult } from './results.js';
 import { type TapCount, TapCounter } from './tap-count.js';
 import { type Command, WORLDS, type World } from './worlds.js';
 
@@ -36,20 +38,31 @@ async function lastLineOf(command: Command): Promise<string> {
   return last;
 }
 
-async function runTests(world: World, counter: TapCounter): Promise<void> {
+const VERSIONS = /^ *# versions: (.*)/;
+
+async function runTests(world: World, counter: TapCounter, versions: string[]): Promise<void> {
+  const tellVersions = (line: string) => {
+    versions.push(line);
+    say(`${world.name}: ${line}`);
+  };
   const parts: string[] = [];
   for (const part of world.parts ?? []) parts.push(await lastLineOf(part));
   const enter = world.enter?.(...parts);
-  if (enter) say(`${world.name}: ${await lastLineOf([...enter, 'node', 'dist/test/worlds/versions.js'])}`);
-  await runLines([...(enter ?? []), ...world.tests], (line) => counter.take(line));
+  if (enter) tellVersions(await lastLineOf([...enter, 'node', 'dist/test/worlds/versions.js']));
+  await runLines([...(enter ?? []), ...world.tests], (line) => {
+    const [, said] = VERSIONS.exec(line) ?? [];
+    if (said) tellVersions(said);
+    else counter.take(line);
+  });
 }
 
-async function runWorld(world: World): Promise<TapCount> {
+async function runWorld(world: World): Promise<WorldResult> {
   const start = Date.now();
   const counter = new TapCounter((line) => say(`${world.name}: ${line}`));
   const { count } = counter;
+  const versions: string[] = [];
   try {
-    await runTests(world, counter);
+    await runTests(world, counter, versions);
     if (count.passed === 0) throw new Error('no test ran');
   } catch (error) {
     // A runner that fails since a test did has said so.
@@ -58,23 +71,31 @@ async function runWorld(world: World): Promise<TapCount> {
       count.failed = 1;
     }
   }
-  const minutes = ((Date.now() - start) / 60_000).toFixed(1);
+  const { passed, failed, skipped } = count;
+  const minutes = (Date.now() - start) / 60_000;
   say(
-    `${world.name}: ${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped in ${minutes} minutes`,
+    `${world.name}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${minutes.toFixed(1)} minutes`,
   );
-  return count;
+  return { ...count, name: world.name, versions, minutes };
 }
 
-const names = process.argv.slice(2);
+const doesRecord = process.argv[2] === '--record';
+const names = process.argv.slice(doesRecord ? 3 : 2);
 const unknown = names.filter((name) => !WORLDS.some((world) => world.name === name));
 if (unknown.length > 0)
   throw new Error(`there is no world ${unknown.join(', ')}; ${WORLDS.map(({ name }) => name).join(', ')}`);
 
 const total: TapCount = { passed: 0, failed: 0, skipped: 0 };
 for (const world of WORLDS) {
-  if (names.length > 0 && !names.includes(world.name)) continue;
-  const count = await runWorld(world);
-  for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += count[key];
+  if (names.length > 0 ? !names.includes(world.name) : world.isSlow && !doesRecord) continue;
+  const result = await runWorld(world);
+  if (doesRecord) {
+    recordResult(
+      result,
+      WORLDS.map(({ name }) => name),
+    );
+  }
+  for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += result[key];
 }
 if (total.skipped > 0) say(`${total.skipped} skipped`);
 say(`${total.passed} passed, ${total.failed} failed`);
