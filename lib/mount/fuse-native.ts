@@ -13,6 +13,7 @@ import { Counters } from '../fuse/counters.js';
 import { unmountFuse } from '../fuse/mount-helper.js';
 import { FILE_SYSTEM_SUBTYPE, MOUNT_MARK, type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
 import { describeTree, PlainFile } from '../fuse/plain-file.js';
+import { hasUnlockedKeys } from '../native/memory.js';
 import { PAGE_BYTES } from '../native/page-size.js';
 import { createOperations } from './fuse-native-operations.js';
 import {
@@ -180,6 +181,10 @@ class NativeSession implements MountSession {
     const descriptor =
       process.platform === 'linux' ? fuseDescriptors().find((fd) => !before.includes(fd)) : undefined;
     return new NativeSession(options, fuse, counterMemory, mountpoint.path, descriptor);
+  }
+
+  get hasUnlockedKeys(): boolean {
+    return hasUnlockedKeys();
   }
 
   activity(): Activity {

@@ -37,11 +37,29 @@ export interface LockedPages {
   sizeBytes: number;
 }
 
+let isRefused = false;
+
+/** True where keys of this thread lie in memory that could not be locked. */
+export function hasUnlockedKeys(): boolean {
+  return isRefused;
+}
+
+function note(isLocked: boolean): boolean {
+  isRefused ||= !isLocked;
+  return isLocked;
+}
+
 /**
  * Maps zeroed, locked, undumpable pages for at least `sizeBytes`. Null where the machine has no koffi or
  * RLIMIT_MEMLOCK is used up.
  */
 export function allocateLocked(sizeBytes: number): LockedPages | null {
+  const pages = mapLocked(sizeBytes);
+  note(pages !== null);
+  return pages;
+}
+
+function mapLocked(sizeBytes: number): LockedPages | null {
   if (!mmap || !mlock || !madvise || !munmap) return null;
   const length = Math.ceil(sizeBytes / PAGE_BYTES) * PAGE_BYTES;
   const address = BigInt.asUintN(64, mmap(null, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
@@ -74,6 +92,10 @@ export function addressOf(buffer: Uint8Array): number | null {
 
 /** Keeps memory of someone else's from swap and core dumps. False where RLIMIT_MEMLOCK forbids it. */
 export function lockMemory(address: number, sizeBytes: number): boolean {
+  return note(lockRange(address, sizeBytes));
+}
+
+function lockRange(address: number, sizeBytes: number): boolean {
   if (!mlock || !madvise || mlock(BigInt(address), sizeBytes) !== 0) return false;
   madvise(BigInt(address), sizeBytes, MADV_DONTDUMP);
   return true;
@@ -89,7 +111,7 @@ const END_OF_ADDRESSES = 2n ** 48n;
 
 function lockPagesAround(address: number, sizeBytes: number): boolean {
   const start = address - (address % PAGE_BYTES);
-  return lockMemory(start, Math.ceil((address + sizeBytes - start) / PAGE_BYTES) * PAGE_BYTES);
+  return lockRange(start, Math.ceil((address + sizeBytes - start) / PAGE_BYTES) * PAGE_BYTES);
 }
 
 function viewHeapObject(address: number, sizeBytes: number): BigUint64Array {
@@ -120,19 +142,19 @@ function lockPointee(address: number): void {
  * neighbours on those pages are locked with them. False where RLIMIT_MEMLOCK forbids it.
  */
 export function lockHeapObject(address: number, before: BigUint64Array): boolean {
-  if (!koffi || !mallocUsableSize) return false;
+  if (!koffi || !mallocUsableSize) return note(false);
   const sizeBytes = mallocUsableSize(address);
   viewHeapObject(address, sizeBytes).forEach((word, index) => {
     const isAddress = word % 8n === 0n && word >= MIN_ADDRESS && word < END_OF_ADDRESSES;
     // A word that nobody wrote may be left from who had this memory before, and point anywhere.
     if (isAddress && word !== before[index]) lockPointee(Number(word));
   });
-  return lockPagesAround(address, sizeBytes);
+  return note(lockPagesAround(address, sizeBytes));
 }
 
 /** As `lockHeapObject`, for an object that points to nothing of the kind. */
 export function lockHeapBlock(address: number): boolean {
-  return mallocUsableSize !== null && lockPagesAround(address, mallocUsableSize(address));
+  return note(mallocUsableSize !== null && lockPagesAround(address, mallocUsableSize(address)));
 }
 
 /** No core dumps, no ptrace and no /proc/PID/mem for this process from now on. */
