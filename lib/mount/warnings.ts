@@ -8,7 +8,7 @@ import type { ServeOptions } from './serve-options.js';
 
 const NOT_LOCKED =
   'keys are in memory that is not locked and may be swapped out; raise the limit ("ulimit -l unlimited", ' +
-  '"LimitMEMLOCK=infinity" in a unit, "--ulimit memlock=-1" for a container), or encrypt the swap';
+  '"LimitMEMLOCK=infinity" in a unit, "docker run --ulimit memlock=-1"), or encrypt the swap';
 
 /** Called where nobody supervises. */
 function findSupervisionLack({ driver, isSupervised }: ServeOptions): string | null {
