@@ -41,7 +41,7 @@ const WATCH_MS = 100;
 
 const CURE =
   'install libfuse2 (apt-get install libfuse2) and the package (npm install -g --ignore-scripts fuse-native@2.2.6); if ' +
-  'fuse-native has no build for the machine, also libfuse-dev and a compiler, and leave out --ignore-scripts';
+  'fuse-native has no build for the machine, also libfuse-dev and a compiler, and let its install script run';
 
 async function loadFuseNative(): Promise<typeof FuseNative> {
   try {
