@@ -4,12 +4,17 @@
  */
 import fs from 'node:fs';
 import { type ErrorCode, LuksError } from '../errors.js';
+import { koffiLack } from '../native/library.js';
 import { canPassDescriptors, createSocketPair, receiveDescriptor } from '../native/socket-pair.js';
 import { commonMountFlags, type MountOptions, type Mountpoint, type UnmountManner } from './mountpoint.js';
 import { INHERITED_FD, type ProgramResult, runProgram } from './program.js';
 
 const PROGRAM = 'fusermount3';
 const PACKAGE = 'fuse3';
+
+/** What Docker and Podman are to be told, by the names that both know. */
+export const CONTAINER_CURE =
+  'a container needs --device /dev/fuse --cap-add SYS_ADMIN, and --security-opt apparmor=unconfined where AppArmor confines it';
 
 /** What fusermount3 says, and what it means to the user. In the order of their trying. */
 const COMPLAINTS: readonly { pattern: RegExp; code: ErrorCode; message: string }[] = [
@@ -43,7 +48,17 @@ const COMPLAINTS: readonly { pattern: RegExp; code: ErrorCode; message: string }
   {
     pattern: /Operation not permitted/,
     code: 'UNSUPPORTED',
-    message: `${PROGRAM} has no right to mount: it must be set-user-id root (reinstall ${PACKAGE}), and run where mounting is allowed`,
+    message: `${PROGRAM} has no right to mount: it must be set-user-id root (reinstall ${PACKAGE}); ${CONTAINER_CURE}`,
+  },
+  {
+    pattern: /could not determine username/,
+    code: 'UNSUPPORTED',
+    message: `${PROGRAM} lets only users mount who have a name; add a line for this user id to /etc/passwd`,
+  },
+  {
+    pattern: /\/etc\/mtab/,
+    code: 'UNSUPPORTED',
+    message: `${PROGRAM} needs /etc/mtab; have root run "ln -s /proc/self/mounts /etc/mtab"`,
   },
 ];
 
@@ -64,7 +79,7 @@ export function requireFusermount(): void {
   if (canPassDescriptors()) return;
   throw new LuksError(
     'UNSUPPORTED',
-    'mounting without root needs the package koffi, which cannot be loaded here; mount as root, or use --driver fuse-native',
+    `mounting without root needs the package koffi, which cannot be used here (${koffiLack}); mount as root, or use --driver fuse-native`,
   );
 }
 

@@ -20,8 +20,8 @@ export const OWN_PROGRAM: ServerProgram = {
   entry: fileURLToPath(new URL('./server-main.js', import.meta.url)),
 };
 
-/** A machine that is busy may take long; one that hangs must not hold up the mount for ever. */
-const START_MS = 30_000;
+/** How long a server may take to start, however slow the machine is, and how long without any processor time. */
+export const START_LIMITS = { totalMs: 900_000, stalledMs: 30_000 };
 /** A server answers at once: its main thread does nothing else. */
 const ANSWER_MS = 2000;
 /** Longer than a server gives the requests that it serves. */
@@ -52,6 +52,7 @@ export class ServerProcess {
   #promptFd: number | null;
   readonly #waiting = new Map<string, () => void>();
   #failure: LuksError | null = null;
+  #hasExited = false;
   #resolveReencrypted!: (message: Reencrypted) => void;
 
   private constructor(child: ChildProcess, promptFd: number | null) {
@@ -62,7 +63,10 @@ export class ServerProcess {
       this.#resolveReencrypted = resolve;
     });
     // Not `exit`: by `close` all that it said has been heard as well.
-    this.exited = once(child, 'close').then(([code, signal]) => `${signal ?? `status ${code}`}`);
+    this.exited = once(child, 'close').then(([code, signal]) => {
+      this.#hasExited = true;
+      return `${signal ?? `status ${code}`}`;
+    });
     this.#stream = child.stdio[LINE_FD] as net.Socket;
     this.#line = new ServerLine(
       this.#stream,
@@ -75,6 +79,7 @@ export class ServerProcess {
    * Returns when the server is ready to serve. Throws its reason where it is not, and nothing of it is left then.
    * @param promptFd taken over, and given up by `release`
    * @param signal kills it
+   * @param limits after which it is given up
    */
   static async start(
     program: ServerProgram,
@@ -83,6 +88,7 @@ export class ServerProcess {
     order: Omit<Order, 'hasPrompt'>,
     keys: VolumeKeys,
     signal: AbortSignal,
+    limits = START_LIMITS,
   ): Promise<ServerProcess> {
     const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
     const child = spawn(program.node, [program.entry], {
@@ -98,13 +104,22 @@ export class ServerProcess {
       throw new LuksError('DEVICE_IO', `cannot run ${program.node}: ${cause.message}`, { cause });
     });
     const server = new ServerProcess(child, promptFd);
-    const ready = server.#hears('ready', START_MS);
+    const ready = server.#becomesReady(limits);
     await sendOrder(server.#stream, { ...order, hasPrompt: promptFd !== null }, keys).catch(() => {});
     if (await ready) return server;
+    const isAlive = !server.#hasExited;
     server.kill();
     const how = await server.exited;
     server.release();
-    throw server.#failure ?? new LuksError('DEVICE_IO', `the server ended before it was ready (${how})`);
+    throw (
+      server.#failure ??
+      new LuksError(
+        'DEVICE_IO',
+        isAlive
+          ? `the server got nowhere while it started, and was ended; see whether ${order.options.labels.payload} can be read`
+          : `the server ended before it was ready (${how})`,
+      )
+    );
   }
 
   /** Lets it take requests: the server before it is dead. */
@@ -146,6 +161,19 @@ export class ServerProcess {
     this.#promptFd = null;
   }
 
+  /** False where it died, or got nowhere: a slow machine takes its time, and a server that hangs must not hold up the mount. */
+  async #becomesReady({ totalMs, stalledMs }: typeof START_LIMITS): Promise<boolean> {
+    const end = Date.now() + totalMs;
+    let before: number;
+    let now = processorTicks(this.pid);
+    do {
+      if (await this.#hears('ready', stalledMs)) return true;
+      before = now;
+      now = processorTicks(this.pid);
+    } while (!this.#hasExited && now !== before && Date.now() < end);
+    return false;
+  }
+
   /** True once the server has said `word`; false where it died before, or had no more time. */
   async #hears(word: string, timeoutMs: number): Promise<boolean> {
     const timeout = new AbortController();
@@ -171,6 +199,17 @@ export class ServerProcess {
     const [word] = Object.keys(message) as [string];
     this.#waiting.get(word)?.();
     this.#waiting.delete(word);
+  }
+}
+
+/** What all threads of a process have used of the processor (proc(5), "stat"); NaN, which equals nothing, where it is not told. */
+function processorTicks(pid: number): number {
+  try {
+    const [, fields] = /\) (.*)$/s.exec(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))!;
+    const [user, system] = fields!.split(' ').slice(11);
+    return Number(user) + Number(system);
+  } catch {
+    return Number.NaN;
   }
 }
 

@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import type { LuksError } from '../errors.js';
 import { Counters } from '../fuse/counters.js';
 import { describeTree, type TreeDescription } from '../fuse/plain-file.js';
+import { hasUnlockedKeys } from '../native/memory.js';
 import { FuseMount, type MountDescriptors } from './fuse-mount.js';
 import {
   type Activity,
@@ -146,6 +147,10 @@ export class Session implements MountSession {
   async drain(): Promise<void> {
     this.#isDraining = true;
     await this.#pool.drain(() => statfs(this.filePath));
+  }
+
+  get hasUnlockedKeys(): boolean {
+    return hasUnlockedKeys() || this.#pool.hasUnlockedKeys;
   }
 
   activity(): Activity {

@@ -67,8 +67,8 @@ export class Supervisor implements Attended {
   static async start(order: Order, keys: VolumeKeys): Promise<Supervisor> {
     const { session, labels } = order.options;
     const { isReadOnly } = order.device;
-    const mount = await FuseMount.make({ ...withDefaults(session), source: labels.payload, isReadOnly });
     const memoryFd = createSessionFile();
+    const mount = await FuseMount.make({ ...withDefaults(session), source: labels.payload, isReadOnly });
     initializeMemory(session, mount.mountpoint.isDirectory, mapSessionMemory(memoryFd));
     const supervisor = new Supervisor(order, keys, mount, memoryFd);
     try {

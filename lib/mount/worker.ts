@@ -10,6 +10,7 @@ import { Counters } from '../fuse/counters.js';
 import { MAX_WRITE_BYTES } from '../fuse/init-operation.js';
 import { type BlockStore, PlainFile, type TreeDescription } from '../fuse/plain-file.js';
 import { Server } from '../fuse/server.js';
+import { hasUnlockedKeys } from '../native/memory.js';
 import type { MemoryHandle } from '../native/shared-memory.js';
 import { PoolGauge } from './pool-gauge.js';
 
@@ -43,6 +44,7 @@ const MAX_SLACK_MS = 5000;
 
 function serveUntilUnmounted(task: WorkerTask, gauge: PoolGauge, burst: Burst): void {
   gauge.enter(task.workerIndex);
+  if (hasUnlockedKeys()) parentPort?.postMessage('unlocked');
   parentPort?.postMessage('ready');
   gauge.waitForGate();
   for (;;) {

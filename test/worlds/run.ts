@@ -1,10 +1,12 @@
 /**
- * Runs the tests in worlds (worlds.ts): in those that are named, or in all. Says what failed where, as it happens; the last
- * line is "N passed, N failed". What is built in dist/ is what runs, in every world.
+ * Runs the tests in worlds (worlds.ts): in those that are named, or in all but the slow ones. Says what failed where, as it
+ * happens; the last line is "N passed, N failed". What is built in dist/ is what runs, in every world. With --record first
+ * the slow ones run too, and test/RESULTS-WORLDS.md is written.
  */
 import { spawn } from 'node:child_process';
 import readline from 'node:readline';
 import { PROJECT_DIR } from '../kit/luksfuse.js';
+import { recordResult, type WorldResult } from './results.js';
 import { type TapCount, TapCounter } from './tap-count.js';
 import { type Command, WORLDS, type World } from './worlds.js';
 
@@ -36,19 +38,35 @@ async function lastLineOf(command: Command): Promise<string> {
   return last;
 }
 
-async function runTests(world: World, made: Promise<string[]>, counter: TapCounter): Promise<void> {
+const VERSIONS = /^ *# versions: (.*)/;
+
+async function runTests(
+  world: World,
+  made: Promise<string[]>,
+  counter: TapCounter,
+  versions: string[],
+): Promise<void> {
+  const tellVersions = (line: string) => {
+    versions.push(line);
+    say(`${world.name}: ${line}`);
+  };
   const parts = await made;
   const enter = world.enter?.(...parts);
-  if (enter) say(`${world.name}: ${await lastLineOf([...enter, 'node', 'dist/test/worlds/versions.js'])}`);
-  await runLines([...(enter ?? []), ...world.tests], (line) => counter.take(line));
+  if (enter) tellVersions(await lastLineOf([...enter, 'node', 'dist/test/worlds/versions.js']));
+  await runLines([...(enter ?? []), ...world.tests], (line) => {
+    const [, said] = VERSIONS.exec(line) ?? [];
+    if (said) tellVersions(said);
+    else counter.take(line);
+  });
 }
 
-async function runWorld(world: World, made: Promise<string[]>): Promise<TapCount> {
+async function runWorld(world: World, made: Promise<string[]>): Promise<WorldResult> {
   const start = Date.now();
   const counter = new TapCounter((line) => say(`${world.name}: ${line}`));
   const { count } = counter;
+  const versions: string[] = [];
   try {
-    await runTests(world, made, counter);
+    await runTests(world, made, counter, versions);
     if (count.passed === 0) throw new Error('no test ran');
   } catch (error) {
     // A runner that fails since a test did has said so.
@@ -57,11 +75,12 @@ async function runWorld(world: World, made: Promise<string[]>): Promise<TapCount
       count.failed = 1;
     }
   }
-  const minutes = ((Date.now() - start) / 60_000).toFixed(1);
+  const { passed, failed, skipped } = count;
+  const minutes = (Date.now() - start) / 60_000;
   say(
-    `${world.name}: ${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped in ${minutes} minutes`,
+    `${world.name}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${minutes.toFixed(1)} minutes`,
   );
-  return count;
+  return { ...count, name: world.name, versions, minutes };
 }
 
 /** The paths of what a world consists of. A lack is told when the world's turn has come. */
@@ -71,19 +90,25 @@ function makeParts(world: World): Promise<string[]> {
   return made;
 }
 
-function chooseWorlds(names: readonly string[]): readonly World[] {
-  const unknown = names.filter((name) => !WORLDS.some((world) => world.name === name));
-  const known = WORLDS.map(({ name }) => name).join(', ');
-  if (unknown.length > 0) throw new Error(`there is no world ${unknown.join(', ')}; choose among ${known}`);
-  return names.length > 0 ? WORLDS.filter(({ name }) => names.includes(name)) : WORLDS;
+const NAMES = WORLDS.map(({ name }) => name);
+
+function chooseWorlds(names: readonly string[], withSlow: boolean): readonly World[] {
+  const unknown = names.filter((name) => !NAMES.includes(name));
+  if (unknown.length > 0)
+    throw new Error(`there is no world ${unknown.join(', ')}; choose among ${NAMES.join(', ')}`);
+  if (names.length > 0) return WORLDS.filter(({ name }) => names.includes(name));
+  return WORLDS.filter(({ isSlow }) => withSlow || !isSlow);
 }
 
+const doesRecord = process.argv[2] === '--record';
+const chosen = chooseWorlds(process.argv.slice(doesRecord ? 3 : 2), doesRecord);
 // All are made while the first ones are being tested.
-const worlds = chooseWorlds(process.argv.slice(2)).map((world) => ({ world, made: makeParts(world) }));
+const worlds = chosen.map((world) => ({ world, made: makeParts(world) }));
 const total: TapCount = { passed: 0, failed: 0, skipped: 0 };
 for (const { world, made } of worlds) {
-  const count = await runWorld(world, made);
-  for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += count[key];
+  const result = await runWorld(world, made);
+  if (doesRecord) recordResult(result, NAMES);
+  for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += result[key];
 }
 if (total.skipped > 0) say(`${total.skipped} skipped`);
 say(`${total.passed} passed, ${total.failed} failed`);

@@ -1,5 +1,6 @@
 /**
- * The worlds that the program is tested in, and what runs in each. A world is a command that writes TAP.
+ * The worlds that the program is tested in, and what runs in each. A world is a command that writes TAP, and may tell its
+ * versions in comments that begin with "versions: ".
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -15,6 +16,8 @@ export interface World {
   enter?: (...parts: string[]) => Command;
   /** Writes TAP. */
   tests: Command;
+  /** Takes longer than continuous integration has: run where all are to be recorded. */
+  isSlow?: boolean;
 }
 
 const HERE = path.join(PROJECT_DIR, 'test/worlds');
@@ -41,6 +44,11 @@ function nodeWorld(version: string, tests: Command): World {
   const name = `node-${version}`;
   const enter = (node: string) => [ENTER, name, '/', node];
   return { name, parts: [[path.join(HERE, 'node.sh'), version]], enter, tests };
+}
+
+/** Guests of guest.ts, each of them a kernel with the Debian that it is part of. */
+function guestWorld(name: string, ...guests: string[]): World {
+  return { name, tests: ['node', 'dist/test/worlds/guest.js', ...guests] };
 }
 
 /** A Debian with all that is its own. */
@@ -70,4 +78,6 @@ export const WORLDS: readonly World[] = [
   nodeWorld('latest', tap(...CORE)),
   debianWorld('trixie', tap(...CORE, ...INTEROP)),
   debianWorld('sid', tap(...CORE, ...INTEROP)),
+  guestWorld('kernels', 'linux-5.10', 'linux-6.1', 'linux-6.12', 'linux-newest'),
+  { ...guestWorld('arm64', 'arm64-16k'), isSlow: true },
 ];
