@@ -91,20 +91,20 @@ export function searchMemory(pid: number, needles: Needles): Found[] {
   return whileStopped(pid, () => searchStopped(pid, needles));
 }
 
-/** /proc/PID/pagemap (proc(5)): the topmost bits of a page's eight bytes say that it is in memory, or in swap. */
-function hasPage(pagemap: number, address: number): boolean {
+/** /proc/PID/pagemap: bit 58 of a page's eight bytes says that it guards a region, without a mapping of its own. */
+function isGuard(pagemap: number, address: number): boolean {
   const entry = Buffer.alloc(8);
   fs.readSync(pagemap, entry, 0, 8, Math.floor(address / PAGE_BYTES) * 8);
-  return (entry[7]! & 0xc0) !== 0;
+  return (entry[7]! & 0x04) !== 0;
 }
 
-/** Fills `piece` from address `at` on. Guard pages, which glibc 2.42 has within its stacks' regions, read as zeros. */
+/** Fills `piece` from address `at` on. Guard pages, which glibc 2.42 has in the regions of its stacks, count as zeros. */
 function readPages(mem: number, pagemap: number, piece: Buffer, at: number): Buffer {
   for (let done = 0; done < piece.length; ) {
     try {
       done += fs.readSync(mem, piece, done, piece.length - done, at + done);
     } catch (error) {
-      if (hasPage(pagemap, at + done)) throw error;
+      if (!isGuard(pagemap, at + done)) throw error;
       const pageEnd = Math.min(done + PAGE_BYTES - ((at + done) % PAGE_BYTES), piece.length);
       piece.fill(0, done, pageEnd);
       done = pageEnd;

@@ -48,9 +48,11 @@ cd "$new"
 pivot_root . .
 umount -l .
 cd "$checkout"
+# Little of the machine's environment: it may name files that a Debian lacks.
+[ -e "${NODE_EXTRA_CA_CERTS:-}" ] || NODE_EXTRA_CA_CERTS=
 status=0
-# Nothing else of the machine's environment: it may name files that a Debian lacks.
 env -i HOME="$HOME" XDG_CACHE_HOME="$cache" TERM="${TERM:-dumb}" LANG=C.UTF-8 REQUIRE_ALL="${REQUIRE_ALL:-}" \
+  NODE_EXTRA_CA_CERTS="$NODE_EXTRA_CA_CERTS" \
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@" || status=$?
 # Loop devices belong to no namespace: those on the world's own file systems are the world's.
 own=" $(awk '/ - (tmpfs|overlay) world / || / - fuse/ { printf "%s ", $3 }' /proc/self/mountinfo)"
