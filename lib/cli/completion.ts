@@ -84,23 +84,24 @@ ${commands.join('\n')}
     _describe command commands
     return
   fi
-  local path=$words[2]
-  if [[ $path == token ]]; then
+  local name=$words[2]
+  if [[ $name == token ]]; then
     if (( CURRENT == 3 )); then
       compadd ${words(entries, 'token ')}
       return
     fi
-    path="token $words[3]"
+    name="token $words[3]"
     shift words
     (( CURRENT-- ))
   fi
   shift words
   (( CURRENT-- ))
-  case $path in
+  case $name in
 ${cases.join('\n')}
   esac
 }
-compdef _luksfuse luksfuse`;
+# As a file of $fpath it is first loaded by the completion that needs it.
+if [[ $funcstack[1] == _luksfuse ]]; then _luksfuse "$@"; else compdef _luksfuse luksfuse; fi`;
 }
 
 function fish(entries: Entry[]): string {

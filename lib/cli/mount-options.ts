@@ -1,12 +1,13 @@
 /**
- * `-o`, as mount(8) and fstab(5) have it, and the call by which mount(8) runs its helpers: both are turned into the
- * options of `luksfuse mount`, so that each exists once.
+ * `-o`, as mount(8) and fstab(5) have it, and the calls by which mount(8) and umount(8) run their helpers: they are turned
+ * into the options of `luksfuse mount` and `umount`, so that each exists once.
  */
 import path from 'node:path';
 import { LuksError } from '../errors.js';
 
-/** The name by which mount(8) finds a helper for `-t fuse.luksfuse`. */
+/** The names by which mount(8) and umount(8) find helpers for the type fuse.luksfuse. */
 const HELPER_NAME = 'mount.fuse.luksfuse';
+const UNMOUNT_HELPER_NAME = 'umount.fuse.luksfuse';
 
 /** What mount(8), systemd and the kernel know and a mount of one file has no use for. */
 const FOREIGN = new Set(
@@ -105,6 +106,16 @@ function fromHelperCall([source, target, ...rest]: string[]): string[] | null {
   return ['mount', '--quiet', ...parseMountOptions(lists.join(',')), '--', source, target];
 }
 
+/** umount(8): `TARGET [-flnrv] [-N namespace] [-t type.subtype]`. It returns when the payload is closed. */
+function fromUnmountHelperCall([target, ...rest]: string[]): string[] {
+  if (target === undefined) {
+    const cure = 'try: luksfuse umount --help';
+    throw new LuksError('BAD_ARGUMENT', `${UNMOUNT_HELPER_NAME} is run by umount(8); ${cure}`);
+  }
+  const isLazy = rest.some((word) => /^-[fnrv]*l/.test(word));
+  return ['umount', ...(isLazy ? ['--lazy'] : []), '--', target];
+}
+
 /** The command line as commander gets it; null where there is nothing to do. */
 export function expandCommandLine([node, program, ...words]: string[]): string[] | null {
   const prefix = [node ?? '', program ?? ''];
@@ -112,6 +123,8 @@ export function expandCommandLine([node, program, ...words]: string[]): string[]
     const helperWords = fromHelperCall(words);
     return helperWords && [...prefix, ...helperWords];
   }
+  if (path.basename(program ?? '') === UNMOUNT_HELPER_NAME)
+    return [...prefix, ...fromUnmountHelperCall(words)];
   const isMount = words.find((word) => !word.startsWith('-')) === 'mount' || words[0] === 'open';
   return [...prefix, ...(isMount ? expandLists(words) : words)];
 }

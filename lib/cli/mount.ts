@@ -9,8 +9,9 @@ import { startDaemon } from '../mount/daemon.js';
 import { chooseDriver, DRIVERS, type Driver } from '../mount/driver.js';
 import { isFileName } from '../mount/mount-session.js';
 import { requireFreeMountpoint } from '../mount/mountpoint.js';
-import { type Served, serveVolume } from '../mount/serve.js';
+import { serveVolume } from '../mount/serve.js';
 import { labelsOf, type ServeOptions } from '../mount/serve-options.js';
+import { unmountOnSignals } from '../mount/signals.js';
 import { type LocatedVolume, locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
 import { unlockVolumeWith } from './credential.js';
@@ -84,36 +85,17 @@ function serveOptions(
   };
 }
 
-/**
- * Unmounts on a signal, also one that comes while the mount is being made. While the file is in use the mount stays,
- * and a second signal detaches it.
- */
-function unmountOnSignal(serving: Promise<Served>): void {
-  let isUnmounting = false;
-  let wasRefused = false;
-  const onSignal = async () => {
-    if (isUnmounting) return;
-    isUnmounting = true;
-    try {
-      await (await serving).unmount({ lazy: wasRefused });
-    } catch (error) {
-      isUnmounting = false;
-      wasRefused = true;
-      process.stderr.write(
-        `luksfuse: ${(error as Error).message}; interrupt again to detach it all the same\n`,
-      );
-    }
-  };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-}
-
 async function serveInForeground(
   volume: Volume,
   options: ServeOptions,
   announce: (info: MountInfo) => void,
 ): Promise<void> {
   const serving = serveVolume(volume, options);
-  unmountOnSignal(serving);
+  unmountOnSignals(serving, (error) =>
+    process.stderr.write(
+      `luksfuse: ${error.message}; waiting for it; interrupt again to detach it all the same\n`,
+    ),
+  );
   const served = await serving;
   announce(served.info);
   await served.closed;

@@ -4,6 +4,7 @@
  */
 import { isPowerOfTwo } from '../bytes.js';
 import { LuksError } from '../errors.js';
+import { LEGACY_CURE } from '../native/evp.js';
 import {
   type CipherParts,
   type CipherSpec,
@@ -217,7 +218,7 @@ export function createSectorCipher(
     if (opened) return new ModeCipher(parsed, engine.name, sectorSizeBytes, opened);
   }
   const where = options.engine ? `engine ${options.engine}` : "this machine's OpenSSL";
-  throw new LuksError('UNSUPPORTED', `${where} has no working ${formatCipherSpec(parsed)}`);
+  throw new LuksError('UNSUPPORTED', `${where} has no working ${formatCipherSpec(parsed)}${LEGACY_CURE}`);
 }
 
 /**

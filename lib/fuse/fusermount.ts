@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs';
 import { type ErrorCode, LuksError } from '../errors.js';
+import { koffiLack } from '../native/library.js';
 import { canPassDescriptors, createSocketPair, receiveDescriptor } from '../native/socket-pair.js';
 import { commonMountFlags, type MountOptions, type Mountpoint, type UnmountManner } from './mountpoint.js';
 import { INHERITED_FD, type ProgramResult, runProgram } from './program.js';
@@ -11,9 +12,9 @@ import { INHERITED_FD, type ProgramResult, runProgram } from './program.js';
 const PROGRAM = 'fusermount3';
 const PACKAGE = 'fuse3';
 
-/** What Docker and Podman are to be told, by the names that both know. */
+/** By the names that Podman knows as well. */
 export const CONTAINER_CURE =
-  'a container needs --device /dev/fuse --cap-add SYS_ADMIN, and --security-opt apparmor=unconfined where AppArmor confines it';
+  'in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN, with --security-opt apparmor=unconfined under AppArmor';
 
 /** What fusermount3 says, and what it means to the user. In the order of their trying. */
 const COMPLAINTS: readonly { pattern: RegExp; code: ErrorCode; message: string }[] = [
@@ -78,7 +79,7 @@ export function requireFusermount(): void {
   if (canPassDescriptors()) return;
   throw new LuksError(
     'UNSUPPORTED',
-    'mounting without root needs the package koffi, which cannot be loaded here; mount as root, or use --driver fuse-native',
+    `mounting without root needs the package koffi, which cannot be used here (${koffiLack}); mount as root, or use --driver fuse-native`,
   );
 }
 

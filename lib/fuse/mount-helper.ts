@@ -35,7 +35,7 @@ function openFuseDevice(): number {
 
 /** True where the kernel's protocol can be spoken by this user, if only /dev/fuse lets him in. */
 export function hasDevFuse(): boolean {
-  return process.platform === 'linux' && (isRoot() || canPassDescriptors());
+  return isRoot() || canPassDescriptors();
 }
 
 /** Root in a container may lack what mount(2) asks for; fusermount3 would get no more than root has (capabilities(7)). */

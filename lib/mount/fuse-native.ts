@@ -24,7 +24,6 @@ import {
   type SessionOptions,
   withDefaults,
 } from './mount-session.js';
-import { isMounted } from './mount-table.js';
 import type { StoreModule } from './worker.js';
 
 const debug = createDebug('luksfuse:mount');
@@ -41,19 +40,21 @@ const VALID_SECONDS = 86_400;
 const WATCH_MS = 100;
 
 const CURE =
-  process.platform === 'darwin'
-    ? 'install macFUSE, and luksfuse with its optional dependencies'
-    : 'install libfuse2 (apt-get install libfuse2), and luksfuse with its optional dependencies; where fuse-native has ' +
-      'no build for the machine, libfuse-dev and a compiler too, and run "npm rebuild fuse-native"';
+  'install libfuse2 (apt-get install libfuse2) and the package (npm install -g --ignore-scripts fuse-native@2.2.6); if ' +
+  'fuse-native has no build for the machine, also libfuse-dev and a compiler, and leave out --ignore-scripts';
 
-/** @throws LuksError UNSUPPORTED, naming what to install, where the package or libfuse 2 is missing */
-export async function loadFuseNative(): Promise<typeof FuseNative> {
+async function loadFuseNative(): Promise<typeof FuseNative> {
   try {
     return (await import('fuse-native')).default;
   } catch (cause) {
     const [reason] = (cause as Error).message.split('\n');
     throw new LuksError('UNSUPPORTED', `cannot load fuse-native: ${reason}; ${CURE}`, { cause });
   }
+}
+
+/** @throws LuksError UNSUPPORTED, naming what to install, where the package or libfuse 2 is missing */
+export async function requireFuseNative(): Promise<void> {
+  await loadFuseNative();
 }
 
 /** What is asked of a driver that not every one can do. */
@@ -131,15 +132,15 @@ class NativeSession implements MountSession {
   readonly #options: FullSessionOptions;
   readonly #fuse: FuseNative;
   readonly #counterMemory: SharedArrayBuffer;
-  /** libfuse's descriptor, where /proc shows it: it is closed when the last request has been served. */
-  readonly #descriptor: string | undefined;
+  /** libfuse's: it is closed when the last request has been served. */
+  readonly #descriptor: string;
 
   private constructor(
     options: FullSessionOptions,
     fuse: FuseNative,
     counterMemory: SharedArrayBuffer,
     mountpoint: string,
-    descriptor: string | undefined,
+    descriptor: string,
   ) {
     this.#options = options;
     this.#fuse = fuse;
@@ -149,7 +150,7 @@ class NativeSession implements MountSession {
     this.filePath = join(mountpoint, options.fileName);
     this.closed = new Promise((resolve) => {
       const watch = setInterval(() => {
-        if (this.#isAlive()) return;
+        if (isFuseDescriptor(this.#descriptor)) return;
         clearInterval(watch);
         resolve(this.#finish());
       }, WATCH_MS);
@@ -176,10 +177,9 @@ class NativeSession implements MountSession {
     // Unmounting is done by us, by hand or by whoever likes; `unmount` is left with the event loop to let go of.
     Fuse.unmount = (_mountpoint, done) => done(null);
     debug('libfuse %s', libfuse);
-    const before = process.platform === 'linux' ? fuseDescriptors() : [];
+    const before = fuseDescriptors();
     await mountLibfuse(fuse, mountpoint.path);
-    const descriptor =
-      process.platform === 'linux' ? fuseDescriptors().find((fd) => !before.includes(fd)) : undefined;
+    const descriptor = fuseDescriptors().find((fd) => !before.includes(fd))!;
     return new NativeSession(options, fuse, counterMemory, mountpoint.path, descriptor);
   }
 
@@ -197,10 +197,6 @@ class NativeSession implements MountSession {
     if (lazy) return;
     const { error } = await this.closed;
     if (error) throw error;
-  }
-
-  #isAlive(): boolean {
-    return this.#descriptor === undefined ? isMounted(this.mountpoint) : isFuseDescriptor(this.#descriptor);
   }
 
   /** The last act; libfuse has ended its threads. */

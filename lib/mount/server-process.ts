@@ -140,9 +140,9 @@ export class ServerProcess {
   }
 
   /** False where it is dead, or as good as that. */
-  answers(): Promise<boolean> {
+  answers(withinMs = ANSWER_MS): Promise<boolean> {
     this.#line.send('describe');
-    return this.#hears('mount', ANSWER_MS);
+    return this.#hears('mount', withinMs);
   }
 
   /** Has it answer what it took and take no more; it is to be killed after that. */

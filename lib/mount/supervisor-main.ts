@@ -28,7 +28,7 @@ makeProcessUndumpable();
 try {
   const { order, keys } = receiveOrder();
   const starting = Supervisor.start(order, keys);
-  unmountOnSignals(starting);
+  unmountOnSignals(starting.then((mount) => ({ unmount: () => mount.unmount(), closed: mount.ended })));
   const supervisor = await starting;
   const { closed } = await attendOrUnmount(supervisor, order.options);
   answerReady(await supervisor.describe());

@@ -19,7 +19,7 @@ import { fetchKeys } from './key-line.js';
 import { withDefaults } from './mount-session.js';
 import { HEADER_FD, type Order, PAYLOAD_FD } from './order.js';
 import type { Reencrypted } from './server-line.js';
-import { OWN_PROGRAM, type ServerDescriptors, ServerProcess } from './server-process.js';
+import { OWN_PROGRAM, type ServerDescriptors, ServerProcess, START_LIMITS } from './server-process.js';
 import { initializeMemory } from './session.js';
 import { createSessionFile, mapSessionMemory } from './session-memory.js';
 import { requireTrustedProgram } from './trusted-program.js';
@@ -155,7 +155,7 @@ export class Supervisor implements Attended {
     await before.drain();
     before.kill();
     await before.exited;
-    const doesServe = (await successor.answers()) && this.#server === successor;
+    const doesServe = (await successor.answers(START_LIMITS.stalledMs)) && this.#server === successor;
     if (doesServe) return;
     successor.kill();
     if (this.#successor === successor) this.#successor = null;

@@ -4,6 +4,7 @@
 import fs from 'node:fs';
 import { checkResult, orUnsupported } from './call.js';
 import { findFunction } from './library.js';
+import { INHERITED_FD, runPerl } from './perl.js';
 
 /** include/uapi/linux/falloc.h */
 export const FALLOC_FL_KEEP_SIZE = 0x01;
@@ -55,7 +56,13 @@ export function setWaiting(fd: number, waits: boolean): void {
   if (after !== before) checkResult(call(fd, F_SETFL, after), 'fcntl');
 }
 
+const PERL_FLOCK = `open my $file, "<&=${INHERITED_FD}" or exit $!; flock $file, $ARGV[0] or exit $!`;
+
 /** flock(2). With LOCK_NB, EWOULDBLOCK (EAGAIN) where somebody else holds the lock. */
 export function flockSync(fd: number, operation: number): void {
-  checkResult(orUnsupported(cFlock, 'flock')(fd, operation), 'flock');
+  if (cFlock) checkResult(cFlock(fd, operation), 'flock');
+  else runPerl('flock', fd, PERL_FLOCK, [operation]);
 }
+
+/** Whether `fallocateSync` and `ioctlSync` can give space back. */
+export const canDiscard = cFallocate !== null && cIoctl !== null;

@@ -2,8 +2,12 @@
  * Memory that never reaches swap, a core dump or a forked child, and a process nobody may trace.
  * Knows nothing of what is kept in it.
  */
+import fs from 'node:fs';
+import createDebug from 'debug';
 import { findFunction, koffi } from './library.js';
 import { PAGE_BYTES } from './page-size.js';
+
+const debug = createDebug('luksfuse:native');
 
 const PROT_READ_WRITE = 0x3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -24,9 +28,10 @@ const madvise = findFunction<(at: bigint, length: number, advice: number) => num
 const prctl = findFunction<(option: number, a: number, b: number, c: number, d: number) => number>(
   'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
 );
-const mallocUsableSize = findFunction<(object: number) => number>(
-  'size_t malloc_usable_size(uint64_t object)',
-);
+/** Only glibc's: others end the process where an address is not that of an object after all. */
+const mallocUsableSize =
+  findFunction('const char *gnu_get_libc_version()') &&
+  findFunction<(object: number) => number>('size_t malloc_usable_size(uint64_t object)');
 const setrlimit = findFunction<(resource: number, limits: BigUint64Array) => number>(
   'int setrlimit(int resource, void *limits)',
 );
@@ -157,8 +162,18 @@ export function lockHeapBlock(address: number): boolean {
   return note(mallocUsableSize !== null && lockPagesAround(address, mallocUsableSize(address)));
 }
 
-/** No core dumps, no ptrace and no /proc/PID/mem for this process from now on. */
+/** No memory in core dumps (core(5)), for this process and those it starts. */
+function emptyCoreDumps(): void {
+  try {
+    fs.writeFileSync('/proc/self/coredump_filter', '0');
+  } catch (error) {
+    debug('core dumps have memory in them: %s', (error as Error).message);
+  }
+}
+
+/** No core dumps, no ptrace and no /proc/PID/mem for this process from now on; without koffi only the first. */
 export function makeProcessUndumpable(): void {
+  if (!koffi) emptyCoreDumps();
   prctl?.(PR_SET_DUMPABLE, 0, 0, 0, 0);
   setrlimit?.(RLIMIT_CORE, new BigUint64Array([0n, 0n]));
 }

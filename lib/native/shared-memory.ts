@@ -30,9 +30,8 @@ export function viewMemory(handle: MemoryHandle): ArrayBufferLike {
   return handle instanceof SharedArrayBuffer ? handle : koffi!.view(handle.address, handle.sizeBytes);
 }
 
-/** Why processes cannot share memory by the functions below; null where they can. */
+/** Why processes cannot share memory by the functions below; null if they can. */
 export function findSharingObstacle(): string | null {
-  if (process.platform !== 'linux' || !cMemfdCreate || !cMmap) return 'package koffi has no build for it';
   try {
     fs.closeSync(createMemoryFile(1));
     return null;

@@ -96,6 +96,33 @@ t.test('the pages are clean', { skip: skipUnless({ tools: ['mandoc'] }) }, async
   );
 });
 
+/** The lines of a page that are to be shown as they are: what can be typed, above all. */
+function literalLines(page: string): string[] {
+  const blocks = [...page.matchAll(/^\.Bd -literal.*\n([\s\S]*?)^\.Ed$/gm)].flatMap(([, text]) =>
+    text!.split('\n'),
+  );
+  const lines = [...page.matchAll(/^\.Dl (.*)$/gm)].map(([, text]) => text!);
+  return [...blocks, ...lines].map((line) => line.replaceAll('\\e', '\\').trim()).filter(Boolean);
+}
+
+t.test('examples are shown line by line', { skip: skipUnless({ tools: ['mandoc'] }) }, async (t) => {
+  let count = 0;
+  for (const page of PAGES) {
+    const { stdout } = await run('mandoc', ['-Tascii', path.join(PROJECT_DIR, page)]);
+    // Bold and underlined is what is struck twice.
+    const shown = stdout
+      .toString()
+      .replace(/.[\b]/g, '')
+      .split('\n')
+      .map((line) => line.trim());
+    for (const line of literalLines(fs.readFileSync(path.join(PROJECT_DIR, page), 'utf8'))) {
+      count += 1;
+      t.ok(shown.includes(line), `${page}: ${line}`);
+    }
+  }
+  t.ok(count > 10);
+});
+
 t.test('options that messages name exist', async (t) => {
   const existing = new Set([...(await listCommands()).values()].flat());
   const lib = path.join(PROJECT_DIR, 'lib');
@@ -106,7 +133,7 @@ t.test('options that messages name exist', async (t) => {
   for (const name of names) {
     for (const line of fs.readFileSync(path.join(lib, name), 'utf8').split('\n')) {
       // Lines of code that run or recommend another program name its options.
-      if (/cryptsetup |systemd|^\s*(\*|\/\/)/.test(line)) continue;
+      if (/cryptsetup |systemd|docker run |^\s*(\*|\/\/)/.test(line)) continue;
       for (const [, option] of line.matchAll(/[^\w-](--[a-z][a-z0-9-]+)/g)) {
         count += 1;
         t.ok(existing.has(option!) || option === '--help', `${name}: ${option}`);

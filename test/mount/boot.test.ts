@@ -92,7 +92,10 @@ t.test('the unit for systemd is sound', { skip: systemdSkip }, async (t) => {
   const unit = fs.readFileSync(path.join(PROJECT_DIR, 'lib/systemd/luksfuse@.service'), 'utf8');
   const file = path.join(makeTempDir(t), 'luksfuse@vault.service');
   // It is verified against programs that are there; manual pages are not installed.
-  fs.writeFileSync(file, unit.replace(/=luksfuse /g, `=${PROGRAM} `).replace(/^Documentation=.*\n/m, ''));
+  fs.writeFileSync(
+    file,
+    unit.replace(/=(-?)luksfuse /g, `=$1${PROGRAM} `).replace(/^Documentation=.*\n/m, ''),
+  );
   const { code, stderr } = await run('systemd-analyze', ['verify', file]);
   t.equal(code, 0, stderr.toString());
   t.notMatch(stderr.toString(), /luksfuse@vault/);

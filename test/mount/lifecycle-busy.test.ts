@@ -1,11 +1,13 @@
 /**
  * What is in use is refused, with exit code 5, and nothing about the first user changes.
  */
+import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { makePair } from '../kit/cryptsetup.js';
-import { clearMount, luksfuse, mountVolume, unlockArgs } from '../kit/luksfuse.js';
+import { clearMount, luksfuse, mountInForeground, mountVolume, unlockArgs } from '../kit/luksfuse.js';
 import { findMount, listMounts } from '../kit/mounts.js';
 import { findHolders, isRunning, requireHolder, waitUntil } from '../kit/processes.js';
 import { skipUnless } from '../kit/requirements.js';
@@ -103,4 +105,30 @@ t.test("the payload's own errors reach the writer", { skip }, async (t) => {
   fs.closeSync(fd);
   t.equal(fs.readFileSync(mount.file).length, 4 * MiB, 'and the mount serves on');
   await luksfuse(['umount', mountpoint]);
+});
+
+t.test('a signal unmounts when the last user has closed the file, in the background', { skip }, async (t) => {
+  const pair = await makeVolume(t);
+  const mount = await mountVolume(t, pair);
+  const fd = fs.openSync(mount.file, 'r');
+  for (const pid of findHolders(pair.payload)) process.kill(pid, 'SIGTERM');
+  await delay(2000);
+  t.ok(findMount(mount.mountpoint), 'it is in use');
+  t.equal(fs.readSync(fd, Buffer.alloc(512), 0, 512, 0), 512);
+  fs.closeSync(fd);
+  await waitUntil('it is unmounted and closed', () => findHolders(pair.payload).length === 0);
+  t.equal(findMount(mount.mountpoint), null);
+});
+
+t.test('a signal unmounts when the last user has closed the file, in the foreground', { skip }, async (t) => {
+  const pair = await makeVolume(t);
+  const { child, mountpoint } = await mountInForeground(t, pair);
+  const fd = fs.openSync(path.join(mountpoint, 'payload'), 'r');
+  const exit = once(child, 'exit');
+  child.kill('SIGTERM');
+  await delay(2000);
+  t.ok(findMount(mountpoint), 'it is in use');
+  fs.closeSync(fd);
+  t.strictSame(await exit, [0, null]);
+  t.equal(findMount(mountpoint), null);
 });

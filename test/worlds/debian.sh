@@ -20,14 +20,16 @@ if ! is_current; then
   mkdir -p "${dir%/*}"
   work=$(mktemp -d "${dir%/*}/make-XXXXXX")
   trap 'rm -rf "$work"' EXIT
-  # Its mounts of /proc and others end with it.
-  unshare --mount --propagation private \
-    debootstrap --variant=minbase --include="$packages" "$suite" "$work" "$mirror" >"$work.log" 2>&1 || {
-    tail -n 20 "$work.log" >&2
-    exit 1
-  }
-  rm "$work.log"
-  chmod 755 "$work"
+  # In memory, since dpkg syncs every file; and whatever it mounts ends with the namespace.
+  # shellcheck disable=SC2016 # for the inner shell
+  unshare --mount --propagation private sh -euc '
+    mount -t tmpfs -o mode=755 world /mnt
+    debootstrap --variant=minbase --include="$2" "$3" /mnt "$4" >"$1/log" 2>&1 || { tail -n 20 "$1/log" >&2; exit 1; }
+    rm "$1/log"
+    cp -a /mnt/. "$1"
+  ' sh "$work" "$packages" "$suite" "$mirror"
+  # As an installer makes it; fusermount3 wants it.
+  ln -s ../proc/self/mounts "$work/etc/mtab"
   echo "$packages" >"$work/etc/world-packages"
   rm -rf "$dir"
   mv -T "$work" "$dir"

@@ -12,7 +12,7 @@ if [ -z "${WORLD_STAGE:-}" ]; then
   WORLD_STAGE=$(mktemp -d)
   export WORLD_STAGE
   # unshare itself waits through every signal but this.
-  trap 'kill -KILL $world 2>/dev/null; wait; rmdir "$WORLD_STAGE"' EXIT
+  trap 'kill -KILL $world 2>/dev/null || true; wait; rmdir "$WORLD_STAGE"' EXIT
   trap 'exit 129' HUP INT TERM
   unshare --mount --pid --fork --kill-child --uts --propagation private "$0" "$@" &
   world=$!
@@ -48,6 +48,13 @@ cd "$new"
 pivot_root . .
 umount -l .
 cd "$checkout"
+status=0
 # Nothing else of the machine's environment: it may name files that a Debian lacks.
-exec env -i HOME="$HOME" XDG_CACHE_HOME="$cache" TERM="${TERM:-dumb}" LANG=C.UTF-8 REQUIRE_ALL="${REQUIRE_ALL:-}" \
-  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+env -i HOME="$HOME" XDG_CACHE_HOME="$cache" TERM="${TERM:-dumb}" LANG=C.UTF-8 REQUIRE_ALL="${REQUIRE_ALL:-}" \
+  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@" || status=$?
+# Loop devices belong to no namespace: those on the world's own file systems are the world's.
+own=" $(awk '/ - (tmpfs|overlay) world / || / - fuse/ { printf "%s ", $3 }' /proc/self/mountinfo)"
+losetup --noheadings --output NAME,BACK-MAJ:MIN | while read -r device numbers; do
+  case $own in *" $numbers "*) losetup --detach "$device" ;; esac
+done
+exit $status

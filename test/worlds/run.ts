@@ -40,13 +40,17 @@ async function lastLineOf(command: Command): Promise<string> {
 
 const VERSIONS = /^ *# versions: (.*)/;
 
-async function runTests(world: World, counter: TapCounter, versions: string[]): Promise<void> {
+async function runTests(
+  world: World,
+  made: Promise<string[]>,
+  counter: TapCounter,
+  versions: string[],
+): Promise<void> {
   const tellVersions = (line: string) => {
     versions.push(line);
     say(`${world.name}: ${line}`);
   };
-  const parts: string[] = [];
-  for (const part of world.parts ?? []) parts.push(await lastLineOf(part));
+  const parts = await made;
   const enter = world.enter?.(...parts);
   if (enter) tellVersions(await lastLineOf([...enter, 'node', 'dist/test/worlds/versions.js']));
   await runLines([...(enter ?? []), ...world.tests], (line) => {
@@ -56,13 +60,13 @@ async function runTests(world: World, counter: TapCounter, versions: string[]): 
   });
 }
 
-async function runWorld(world: World): Promise<WorldResult> {
+async function runWorld(world: World, made: Promise<string[]>): Promise<WorldResult> {
   const start = Date.now();
   const counter = new TapCounter((line) => say(`${world.name}: ${line}`));
   const { count } = counter;
   const versions: string[] = [];
   try {
-    await runTests(world, counter, versions);
+    await runTests(world, made, counter, versions);
     if (count.passed === 0) throw new Error('no test ran');
   } catch (error) {
     // A runner that fails since a test did has said so.
@@ -79,22 +83,31 @@ async function runWorld(world: World): Promise<WorldResult> {
   return { ...count, name: world.name, versions, minutes };
 }
 
-const doesRecord = process.argv[2] === '--record';
-const names = process.argv.slice(doesRecord ? 3 : 2);
-const unknown = names.filter((name) => !WORLDS.some((world) => world.name === name));
-if (unknown.length > 0)
-  throw new Error(`there is no world ${unknown.join(', ')}; ${WORLDS.map(({ name }) => name).join(', ')}`);
+/** The paths of what a world consists of. A lack is told when the world's turn has come. */
+function makeParts(world: World): Promise<string[]> {
+  const made = Promise.all((world.parts ?? []).map(lastLineOf));
+  made.catch(() => {});
+  return made;
+}
 
+const NAMES = WORLDS.map(({ name }) => name);
+
+function chooseWorlds(names: readonly string[], withSlow: boolean): readonly World[] {
+  const unknown = names.filter((name) => !NAMES.includes(name));
+  if (unknown.length > 0)
+    throw new Error(`there is no world ${unknown.join(', ')}; choose among ${NAMES.join(', ')}`);
+  if (names.length > 0) return WORLDS.filter(({ name }) => names.includes(name));
+  return WORLDS.filter(({ isSlow }) => withSlow || !isSlow);
+}
+
+const doesRecord = process.argv[2] === '--record';
+const chosen = chooseWorlds(process.argv.slice(doesRecord ? 3 : 2), doesRecord);
+// All are made while the first ones are being tested.
+const worlds = chosen.map((world) => ({ world, made: makeParts(world) }));
 const total: TapCount = { passed: 0, failed: 0, skipped: 0 };
-for (const world of WORLDS) {
-  if (names.length > 0 ? !names.includes(world.name) : world.isSlow && !doesRecord) continue;
-  const result = await runWorld(world);
-  if (doesRecord) {
-    recordResult(
-      result,
-      WORLDS.map(({ name }) => name),
-    );
-  }
+for (const { world, made } of worlds) {
+  const result = await runWorld(world, made);
+  if (doesRecord) recordResult(result, NAMES);
   for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += result[key];
 }
 if (total.skipped > 0) say(`${total.skipped} skipped`);

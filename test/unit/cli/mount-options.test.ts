@@ -46,3 +46,12 @@ t.test('run by mount(8)', async (t) => {
   t.equal(help('p', 'm', '-f'), undefined, 'a fake mount does nothing');
   t.throws(() => help('p'), { code: 'BAD_ARGUMENT' });
 });
+
+t.test('run by umount(8)', async (t) => {
+  const help = (...words: string[]) =>
+    expandCommandLine(['node', '/sbin/umount.fuse.luksfuse', ...words])?.slice(2);
+  t.same(help('/m'), ['umount', '--', '/m']);
+  t.same(help('/m', '-v', '-r', '-t', 'fuse.luksfuse'), ['umount', '--', '/m']);
+  t.same(help('/m', '-l', '-t', 'fuse.luksfuse'), ['umount', '--lazy', '--', '/m']);
+  t.throws(() => help(), { code: 'BAD_ARGUMENT' });
+});
