@@ -10,7 +10,7 @@ import fs from 'node:fs';
 import createDebug from 'debug';
 import type { Device } from './device.js';
 import { LuksError } from './errors.js';
-import { canLock, isByteLockedByOthers, lockByteShared, unlockAll } from './native/ofd-lock.js';
+import { claimBytes } from './native/ofd-lock.js';
 
 const debug = createDebug('luksfuse:lock');
 
@@ -69,18 +69,12 @@ function inUse(device: Device, role: keyof typeof CLAIMS): LuksError {
  * Writers exclude all others, readers only writers. Throws BUSY, naming the process where it can be found.
  */
 export function lockImage(device: Device, role: keyof typeof CLAIMS): void {
-  if (!canLock(device.fd)) {
-    debug('%s cannot be locked: nothing keeps a second writer away', device.path);
-    return;
-  }
   const { used, notShared } = CLAIMS[role];
-  // First all locks, then all looks: of two that come at once, one at least sees the other.
-  for (const permission of used) lockByteShared(device.fd, USED_BASE + permission);
-  for (const permission of notShared) lockByteShared(device.fd, NOT_SHARED_BASE + permission);
-  const isContested =
-    used.some((permission) => isByteLockedByOthers(device.fd, NOT_SHARED_BASE + permission)) ||
-    notShared.some((permission) => isByteLockedByOthers(device.fd, USED_BASE + permission));
-  if (!isContested) return;
-  unlockAll(device.fd);
-  throw inUse(device, role);
+  const bytes = (usedBase: number, notSharedBase: number) => [
+    ...used.map((permission) => usedBase + permission),
+    ...notShared.map((permission) => notSharedBase + permission),
+  ];
+  const isOurs = claimBytes(device.fd, bytes(USED_BASE, NOT_SHARED_BASE), bytes(NOT_SHARED_BASE, USED_BASE));
+  if (isOurs === null) debug('%s cannot be locked: nothing keeps a second writer away', device.path);
+  if (isOurs === false) throw inUse(device, role);
 }

@@ -4,6 +4,7 @@
 import fs from 'node:fs';
 import type { Command } from 'commander';
 import { LuksError } from '../errors.js';
+import type { VolumeLayout } from '../volume/layout.js';
 import { locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
 import { unlockVolumeWith } from './credential.js';
@@ -18,6 +19,7 @@ const STDOUT = 1;
 interface CatOptions extends CredentialOptions {
   offset: number;
   length?: number;
+  cipher?: string;
 }
 
 /** write(2) until all is out; a reader that went away ends the command quietly, as for cat(1). */
@@ -51,6 +53,12 @@ function copyOut(volume: Volume, offsetBytes: number, endBytes: number): void {
   }
 }
 
+/** `layout` with another cipher than the header names. */
+function decryptedBy(layout: VolumeLayout, encryption: string): VolumeLayout {
+  const segments = layout.segments.map((one) => (one.encryption === null ? one : { ...one, encryption }));
+  return { ...layout, segments };
+}
+
 async function cat(payloadPath: string, options: CatOptions): Promise<void> {
   const located = locateVolume(payloadPath, {
     headerDevice: await openHeader(options),
@@ -68,7 +76,8 @@ async function cat(payloadPath: string, options: CatOptions): Promise<void> {
     }
     const keys = await unlockVolumeWith(located, options);
     await admitPairing(located, keys, {});
-    const volume = Volume.create(located.payload, located.layout, keys);
+    const layout = options.cipher ? decryptedBy(located.layout, options.cipher) : located.layout;
+    const volume = Volume.create(located.payload, layout, keys);
     try {
       if (endBytes > options.offset) copyOut(volume, options.offset, endBytes);
     } finally {
@@ -85,6 +94,7 @@ export function addCatCommand(program: Command): void {
     .command('cat <payload>')
     .description('plaintext to standard output, without FUSE')
     .option('--offset <bytes>', 'begin here in the plaintext', wholeNumber, 0)
-    .option('--length <bytes>', 'so many bytes; without it, up to the end', wholeNumber);
+    .option('--length <bytes>', 'so many bytes; without it, up to the end', wholeNumber)
+    .option('-c, --cipher <spec>', 'decrypt by this cipher, whatever the header names');
   addCredentialOptions(addHeaderOptions(command)).action(cat);
 }

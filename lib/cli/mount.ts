@@ -80,7 +80,8 @@ function serveOptions(
     labels: labelsOf(located),
     ...(options.pidFile !== undefined && { pidFile: path.resolve(options.pidFile) }),
     ...(options.idleUnmount !== undefined && { idleMinutes: options.idleUnmount }),
-    isSupervised: options.supervise,
+    // One in the foreground has a person or a service manager behind it.
+    isSupervised: options.supervise && !options.foreground,
   };
 }
 
@@ -117,6 +118,7 @@ async function mount(
   });
   const announce = (info: MountInfo) => {
     printResult(options, info, options.quiet ? '' : info.file);
+    for (const warning of info.warnings ?? []) process.stderr.write(`luksfuse: warning: ${warning}\n`);
   };
   try {
     const keys = await unlockVolumeWith(located, options);

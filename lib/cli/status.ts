@@ -53,6 +53,7 @@ function statusText(info: MountInfo, attachments: readonly Attachment[]): string
     ['written', `${formatBytes(activity.writtenBytes)} in ${activity.writes} requests`],
   ];
   if (info.reencryption) rows.push([info.reencryption.mode, reencryptionText(info.reencryption)]);
+  for (const warning of info.warnings ?? []) rows.push(['warning', warning]);
   for (const { id, monitor } of attachments)
     rows.push(['attached', `as ${id} to the VM at ${monitor.address}`]);
   return rows.map(([name, value]) => `${`${name}:`.padEnd(11)}${value}`).join('\n');

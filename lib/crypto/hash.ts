@@ -4,7 +4,7 @@
  */
 import { createHash, getHashes } from 'node:crypto';
 import { LuksError } from '../errors.js';
-import { loadLegacyProvider } from '../native/evp.js';
+import { LEGACY_CURE, loadLegacyProvider } from '../native/evp.js';
 
 /** Names that OpenSSL spells otherwise; the rest are the same. rmd160 is the kernel's, in `essiv:rmd160`. */
 const OPENSSL_NAMES: Readonly<Record<string, string>> = {
@@ -43,7 +43,7 @@ export function requireHash(luksName: string): string {
   throw new LuksError(
     'UNSUPPORTED',
     `hash "${luksName}" is not available in this Node's OpenSSL ${process.versions.openssl}; ` +
-      `it has ${supportedHashes().join(', ')}`,
+      `it has ${supportedHashes().join(', ')}${LEGACY_CURE}`,
   );
 }
 

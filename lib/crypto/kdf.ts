@@ -3,12 +3,11 @@
  * header from costing hours or all memory. Knows nothing of keyslots.
  */
 import { pbkdf2 as nodePbkdf2 } from 'node:crypto';
-import fs from 'node:fs';
 import os from 'node:os';
 import { promisify } from 'node:util';
-import { hashRaw } from '@node-rs/argon2';
 import { formatBytes } from '../bytes.js';
 import { LuksError } from '../errors.js';
+import { type Argon2, deriveByArgon2 } from './argon2.js';
 import { hashSizeBytes, requireHash } from './hash.js';
 
 export interface Pbkdf2 {
@@ -19,16 +18,7 @@ export interface Pbkdf2 {
   salt: Buffer;
 }
 
-export interface Argon2 {
-  type: 'argon2i' | 'argon2id';
-  /** Passes over the memory. */
-  time: number;
-  memoryKiB: number;
-  /** Lanes. */
-  cpus: number;
-  salt: Buffer;
-}
-
+export type { Argon2 } from './argon2.js';
 export type Kdf = Pbkdf2 | Argon2;
 
 /** What one derivation may cost. A header is untrusted until a key opens it. */
@@ -63,19 +53,9 @@ const pbkdf2Async = promisify(nodePbkdf2);
 /** node:crypto takes the iterations as an int32. */
 const NODE_MAX_ITERATIONS = 2 ** 31 - 1;
 
-/** argon2's `const enum`s, which cannot be imported under isolatedModules. */
-const ARGON2_ALGORITHM = { argon2i: 1, argon2id: 2 } as const;
-const ARGON2_VERSION_0X13 = 1;
-
 /** What can be used without driving another process out of memory. */
 export function availableMemoryKiB(): number {
-  try {
-    const match = /^MemAvailable:\s+(\d+) kB$/m.exec(fs.readFileSync('/proc/meminfo', 'ascii'));
-    if (match) return Number(match[1]);
-  } catch {
-    // No procfs (macOS): the next best figure.
-  }
-  return Math.floor(os.freemem() / 1024);
+  return Math.floor(os.freemem() / 1024); // MemAvailable of /proc/meminfo
 }
 
 function tooDear(what: string): LuksError {
@@ -138,22 +118,5 @@ export async function deriveKey(
   if (kdf.type === 'pbkdf2') {
     return pbkdf2Async(passphrase, kdf.salt, kdf.iterations, keySizeBytes, requireHash(kdf.hash));
   }
-  try {
-    return await hashRaw(passphrase, {
-      algorithm: ARGON2_ALGORITHM[kdf.type],
-      version: ARGON2_VERSION_0X13,
-      memoryCost: kdf.memoryKiB,
-      timeCost: kdf.time,
-      parallelism: kdf.cpus,
-      outputLen: keySizeBytes,
-      salt: kdf.salt,
-    });
-  } catch (cause) {
-    const costs = `time ${kdf.time}, memory ${kdf.memoryKiB} KiB, ${kdf.cpus} lanes`;
-    throw new LuksError(
-      'HEADER_CORRUPT',
-      `${kdf.type} refuses its parameters (${costs}): ${(cause as Error).message}`,
-      { cause },
-    );
-  }
+  return deriveByArgon2(kdf, passphrase, keySizeBytes);
 }

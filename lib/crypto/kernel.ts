@@ -7,6 +7,7 @@ import createDebug from 'debug';
 import { alignUp } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { addressOf, lockMemory } from '../native/memory.js';
+import { PAGE_BYTES as MACHINE_PAGE_BYTES } from '../native/page-size.js';
 import { pinMemory } from '../native/transfer.js';
 import { ViewOffsets } from '../native/view-offsets.js';
 import type { KernelFunctions } from './kernel-functions.js';
@@ -15,7 +16,6 @@ import { MEMORY_PAGES, WASM_BASE64 } from './wasm/kernel.wasm.js';
 const debug = createDebug('luksfuse:kernel');
 
 const PAGE_BYTES = 65536;
-const MACHINE_PAGE_BYTES = 4096;
 const LINE_BYTES = 64;
 /** What one pass of a cipher covers: large enough to drown the calls, small enough to stay in the L1 cache. */
 export const CHUNK_BYTES = 32768;
@@ -66,6 +66,16 @@ class Arena {
   }
 }
 
+function compileModule(): WebAssembly.Module {
+  try {
+    return new WebAssembly.Module(Buffer.from(WASM_BASE64, 'base64'));
+  } catch (cause) {
+    const why = `Node.js cannot compile the cipher code for this processor: ${(cause as Error).message}`;
+    const cure = 'it takes SIMD instructions (SSE4.1 on x86); give a virtual machine a newer CPU model';
+    throw new LuksError('UNSUPPORTED', `${why}; ${cure}`, { cause });
+  }
+}
+
 /** One a thread, by `requireKernel`. */
 export class Kernel {
   /** Where a piece of data from elsewhere is worked on, `CHUNK_BYTES`. */
@@ -90,8 +100,7 @@ export class Kernel {
 
   constructor() {
     const memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_PAGES });
-    const module = new WebAssembly.Module(Buffer.from(WASM_BASE64, 'base64'));
-    const instance = new WebAssembly.Instance(module, { env: { memory } });
+    const instance = new WebAssembly.Instance(compileModule(), { env: { memory } });
     this.functions = instance.exports as unknown as KernelFunctions;
     this.#views = new ViewOffsets(memory.buffer);
     this.bytes = Buffer.from(memory.buffer);

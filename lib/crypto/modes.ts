@@ -8,10 +8,10 @@ import { ecb } from './modes/ecb.js';
 import { hctr2 } from './modes/hctr2.js';
 import { lrw } from './modes/lrw.js';
 import type { ModeRow } from './modes/mode.js';
-import { xts } from './modes/xts.js';
+import { xts, xtsgb } from './modes/xts.js';
 
 export const MODES: readonly ModeRow[] = [xts, cbc, ctr, lrw, ecb, adiantum, hctr2];
 
 export function findMode(name: string): ModeRow | null {
-  return MODES.find((mode) => mode.name === name) ?? null;
+  return [...MODES, xtsgb].find((mode) => mode.name === name) ?? null;
 }

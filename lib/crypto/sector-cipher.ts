@@ -4,6 +4,7 @@
  */
 import { isPowerOfTwo } from '../bytes.js';
 import { LuksError } from '../errors.js';
+import { LEGACY_CURE } from '../native/evp.js';
 import {
   type CipherParts,
   type CipherSpec,
@@ -13,6 +14,7 @@ import {
   requireCipherParts,
 } from './cipher-spec.js';
 import { NULL_CIPHER } from './ciphers.js';
+import { checkEngine, withCheckedBlocks } from './engine-check.js';
 import type { Engine, EngineName } from './engines/engine.js';
 import { gcryptEngine } from './engines/gcrypt.js';
 import { nodeEngine } from './engines/node.js';
@@ -22,6 +24,7 @@ import { IV_SECTOR_BYTES, type IvGenerator } from './ivs/iv.js';
 import { CHUNK_BYTES, type Kernel, requireKernel } from './kernel.js';
 import type { SectorMode } from './modes/mode.js';
 import { noIv, noMode } from './modes/none.js';
+import { xtsgb } from './modes/xts.js';
 
 export type { EngineName } from './engines/engine.js';
 export { IV_SECTOR_BYTES } from './ivs/iv.js';
@@ -132,7 +135,7 @@ interface OpenedParts {
   iv: IvGenerator;
 }
 
-/** The spec's parts over one engine, or null where it lacks one, with nothing left open. */
+/** The spec's parts over one engine, or null where it lacks one or gets one wrong, with nothing left open. */
 function findParts(
   engine: Engine,
   parts: CipherParts,
@@ -140,13 +143,18 @@ function findParts(
   key: Uint8Array,
   sectorSizeBytes: number,
 ): OpenedParts | null {
+  const { cipher, mode: row } = parts;
+  if (checkEngine(engine, { cipher, mode: row, keyBytes: key.length, sectorSizeBytes }) !== 'right')
+    return null;
   const kernel = requireKernel();
-  const { cipher } = parts;
-  const ivBytes = parts.mode.ivBytes(cipher);
-  const iv = parts.iv.open({ kernel, engine, cipher, key, hash: spec.ivHash, ivBytes, sectorSizeBytes });
+  const ivEngine = withCheckedBlocks(engine);
+  const ivBytes = row.ivBytes(cipher);
+  const iv = parts.iv.open({
+    ...{ kernel, engine: ivEngine, cipher, key, hash: spec.ivHash, ivBytes, sectorSizeBytes },
+  });
   if (!iv) return null;
   try {
-    const mode = parts.mode.open({ kernel, engine, cipher, key, sectorSizeBytes });
+    const mode = row.open({ kernel, engine, cipher, key, sectorSizeBytes });
     if (mode) return { kernel, mode, iv };
   } catch (error) {
     iv.destroy();
@@ -169,6 +177,8 @@ export interface SectorCipherOptions {
   engine?: EngineName;
   /** Whether `cipher_null` is a cipher. */
   allowNullCipher?: boolean;
+  /** Whether `xtsgb` is a mode: for data that is there, not for new headers. */
+  allowXtsGb?: boolean;
 }
 
 /**
@@ -185,6 +195,12 @@ export function createSectorCipher(
   const parsed = typeof spec === 'string' ? parseCipherSpec(spec) : spec;
   const parts = requireCipherParts(parsed);
   checkSizes(parsed, key, sectorSizeBytes);
+  if (parts.mode === xtsgb && !options.allowXtsGb) {
+    throw new LuksError(
+      'UNSUPPORTED',
+      `cipher "${formatCipherSpec(parsed)}" is known to luksfuse alone and only reads old data; use sm4-xts`,
+    );
+  }
   if (parts.cipher.name === NULL_CIPHER) {
     if (options.allowNullCipher) {
       const opened = { kernel: requireKernel(), mode: noMode, iv: noIv };
@@ -202,7 +218,7 @@ export function createSectorCipher(
     if (opened) return new ModeCipher(parsed, engine.name, sectorSizeBytes, opened);
   }
   const where = options.engine ? `engine ${options.engine}` : "this machine's OpenSSL";
-  throw new LuksError('UNSUPPORTED', `${where} has no ${formatCipherSpec(parsed)}`);
+  throw new LuksError('UNSUPPORTED', `${where} has no working ${formatCipherSpec(parsed)}${LEGACY_CURE}`);
 }
 
 /**

@@ -16,7 +16,7 @@ import { Frame } from './wire.js';
 const MAX_REQUESTS = 8;
 /** What a request of a burst may read or write. */
 const MAX_DATA_BYTES = 8192;
-/** From one frame to the next: its header page, and room for what may be held back in it. */
+/** From one frame to the next: what is before its data (wire.ts), and room for what may be held back in it. */
 const FRAME_STEP_BYTES = 4096 + MAX_DATA_BYTES;
 /** A burst takes no further request when it has lasted for so long. */
 const MAX_BURST_MS = 0.2;

@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import { isSystemError, LuksError } from '../errors.js';
-import { ioctlSync } from '../native/file.js';
+import { ioctlSync, setWaiting } from '../native/file.js';
 import { readInto, tryRead, writeFrom } from '../native/transfer.js';
 import { FUSE_DEV_IOC_CLONE, FUSE_NOTIFY_RESEND, fuse_out_header } from './abi.js';
 import type { Frame } from './wire.js';
@@ -12,18 +12,16 @@ import type { Frame } from './wire.js';
 export const FUSE_DEVICE_PATH = '/dev/fuse';
 
 /** Reading again is all there is to do: EINTR a signal, ENOENT the request was interrupted before it was read. */
-const READ_AGAIN = new Set(['EINTR', 'ENOENT', 'EAGAIN']);
+const READ_AGAIN = new Set(['EINTR', 'ENOENT']);
 /** ENOENT: the caller was killed and waits no more. ENODEV: unmounted meanwhile, as the next read will say. */
 const NOT_WAITED_FOR = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED']);
 
 /**
  * Another descriptor on the connection of `fd`. What was read from it and not answered fails with ECONNABORTED when it is
  * closed, which the death of its only process does too.
- * @param waits whether reading from it waits for a request
  */
-export function cloneDevice(fd: number, { waits }: { waits: boolean }): number {
-  const { O_RDWR, O_NONBLOCK } = fs.constants;
-  const clone = fs.openSync(FUSE_DEVICE_PATH, waits ? O_RDWR : O_RDWR | O_NONBLOCK);
+export function cloneDevice(fd: number): number {
+  const clone = fs.openSync(FUSE_DEVICE_PATH, 'r+');
   try {
     ioctlSync(clone, FUSE_DEV_IOC_CLONE, new Uint32Array([fd]) as unknown as Uint8Array);
   } catch (error) {
@@ -41,6 +39,12 @@ export class Channel {
     this.#fd = fd;
   }
 
+  /** A channel for `receiveQueued`. `fd` must be handed to no other process from here on (`setWaiting`). */
+  static withoutWaiting(fd: number): Channel {
+    setWaiting(fd, false);
+    return new Channel(fd);
+  }
+
   /** Waits for a request and reads it to the frame's `requestOffset`. Returns its bytes; null once unmounted. */
   receive({ memory, requestOffset }: Frame): number | null {
     for (;;) {
@@ -48,6 +52,10 @@ export class Channel {
         return readInto(this.#fd, memory, requestOffset, memory.length - requestOffset, null);
       } catch (error) {
         if (isSystemError(error) && READ_AGAIN.has(error.code)) continue;
+        if (isSystemError(error) && error.code === 'EAGAIN') {
+          setWaiting(this.#fd, true);
+          continue;
+        }
         if (isSystemError(error) && error.code === 'ENODEV') return null;
         if (isSystemError(error) && error.code === 'ECONNABORTED') {
           throw new LuksError('DEVICE_IO', 'the kernel has aborted the FUSE connection', { cause: error });
@@ -58,7 +66,7 @@ export class Channel {
   }
 
   /**
-   * Reads a request that is queued already, from a descriptor that does not wait. Returns its bytes; 0 where there is none.
+   * Reads a request that is queued already, on a channel `withoutWaiting`. Returns its bytes; 0 where there is none.
    * Whatever else is the matter, the next `receive` finds it too.
    */
   receiveQueued({ memory, requestOffset }: Frame): number {

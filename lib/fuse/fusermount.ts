@@ -4,18 +4,17 @@
  */
 import fs from 'node:fs';
 import { type ErrorCode, LuksError } from '../errors.js';
+import { koffiLack } from '../native/library.js';
 import { canPassDescriptors, createSocketPair, receiveDescriptor } from '../native/socket-pair.js';
-import {
-  commonMountFlags,
-  FILE_SYSTEM_SUBTYPE,
-  type MountOptions,
-  type Mountpoint,
-  type UnmountManner,
-} from './mountpoint.js';
+import { commonMountFlags, type MountOptions, type Mountpoint, type UnmountManner } from './mountpoint.js';
 import { INHERITED_FD, type ProgramResult, runProgram } from './program.js';
 
 const PROGRAM = 'fusermount3';
 const PACKAGE = 'fuse3';
+
+/** By the names that Podman knows as well. */
+export const CONTAINER_CURE =
+  'in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN, with --security-opt apparmor=unconfined under AppArmor';
 
 /** What fusermount3 says, and what it means to the user. In the order of their trying. */
 const COMPLAINTS: readonly { pattern: RegExp; code: ErrorCode; message: string }[] = [
@@ -49,7 +48,17 @@ const COMPLAINTS: readonly { pattern: RegExp; code: ErrorCode; message: string }
   {
     pattern: /Operation not permitted/,
     code: 'UNSUPPORTED',
-    message: `${PROGRAM} has no right to mount: it must be set-user-id root (reinstall ${PACKAGE}), and run where mounting is allowed`,
+    message: `${PROGRAM} has no right to mount: it must be set-user-id root (reinstall ${PACKAGE}); ${CONTAINER_CURE}`,
+  },
+  {
+    pattern: /could not determine username/,
+    code: 'UNSUPPORTED',
+    message: `${PROGRAM} lets only users mount who have a name; add a line for this user id to /etc/passwd`,
+  },
+  {
+    pattern: /\/etc\/mtab/,
+    code: 'UNSUPPORTED',
+    message: `${PROGRAM} needs /etc/mtab; have root run "ln -s /proc/self/mounts /etc/mtab"`,
   },
 ];
 
@@ -70,18 +79,14 @@ export function requireFusermount(): void {
   if (canPassDescriptors()) return;
   throw new LuksError(
     'UNSUPPORTED',
-    'mounting without root needs the package koffi, which cannot be loaded here; mount as root, or use --driver fuse-native',
+    `mounting without root needs the package koffi, which cannot be used here (${koffiLack}); mount as root, or use --driver fuse-native`,
   );
 }
 
 /** Mounts, and returns the descriptor of the connection. FUSE_INIT is the first request to be read from it. */
 export async function mountByFusermount(mountpoint: Mountpoint, options: MountOptions): Promise<number> {
   requireFusermount();
-  const flags = [
-    ...commonMountFlags(options),
-    `subtype=${FILE_SYSTEM_SUBTYPE}`,
-    `fsname=${escapeOption(options.source)}`,
-  ];
+  const flags = [...commonMountFlags(options), `fsname=${escapeOption(options.source)}`];
   const [own, theirs] = createSocketPair();
   try {
     const result = await runProgram(PROGRAM, ['-o', flags.join(','), '--', mountpoint.path], {

@@ -3,6 +3,7 @@
  * here: no second FUSE_INIT comes.
  */
 import { LuksError } from '../errors.js';
+import { PAGE_BYTES } from '../native/page-size.js';
 import { FUSE_INIT, fuse_init_out, INIT_FLAGS } from './abi.js';
 import type { CachePolicy } from './cache-policy.js';
 import { Channel } from './channel.js';
@@ -33,7 +34,7 @@ export function shakeHands(fd: number, policy: CachePolicy): Handshake {
   if (!frame.begin(requestBytes) || frame.opcode !== FUSE_INIT) {
     throw new LuksError('DEVICE_IO', 'the kernel began the connection with something else than FUSE_INIT');
   }
-  const result = serveInit({ frame, policy });
+  const result = serveInit({ frame, policy }, PAGE_BYTES);
   channel.send(frame, result < 0 ? frame.finish(-result, 0) : frame.finish(0, result));
   if (result >= 0) return { hasResend: isGranted(frame, 'FUSE_HAS_RESEND') };
   throw new LuksError(

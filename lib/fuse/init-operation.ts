@@ -2,6 +2,7 @@
  * FUSE_INIT: the one exchange that settles version, capabilities and sizes for the whole mount.
  */
 import createDebug from 'debug';
+import { PAGE_BYTES } from '../native/page-size.js';
 import {
   FUSE_KERNEL_MINOR_VERSION,
   FUSE_KERNEL_VERSION,
@@ -15,9 +16,8 @@ import { type Context, errno, type Operation } from './operation.js';
 
 const debug = createDebug('luksfuse:fuse');
 
-/** The largest READ and WRITE: 256 pages, the kernel's limit (fs.fuse.max_pages_limit). */
+/** The largest READ and WRITE: what 256 pages of 4 KiB, the kernel's limit (fs.fuse.max_pages_limit), amount to. */
 export const MAX_WRITE_BYTES = 1024 * 1024;
-const MAX_PAGES = 256;
 const MAX_READAHEAD_BYTES = 16 * 1024 * 1024;
 /**
  * Read-ahead and asynchronous direct I/O wait in the kernel beyond this many. The default of 12 would cap the
@@ -32,8 +32,11 @@ function names({ flags, flags2 }: InitFlagWords): string {
     .join(' ');
 }
 
-/** Answers with what `policy` grants. The handshake does so before there is a tree to serve. */
-export function serveInit({ frame, policy }: Pick<Context, 'frame' | 'policy'>): number {
+/**
+ * Answers with what `policy` grants. The handshake does so before there is a tree to serve.
+ * @param pageBytes of the machine: what the kernel reads at once it counts in pages
+ */
+export function serveInit({ frame, policy }: Pick<Context, 'frame' | 'policy'>, pageBytes: number): number {
   const major = frame.argumentU32(fuse_init_in.major);
   const minor = frame.argumentU32(fuse_init_in.minor);
   if (major < FUSE_KERNEL_VERSION) return -errno.EPROTO;
@@ -54,10 +57,13 @@ export function serveInit({ frame, policy }: Pick<Context, 'frame' | 'policy'>):
   frame.setTwoU16(fuse_init_out.max_background, MAX_BACKGROUND, CONGESTION_THRESHOLD);
   frame.setU32(fuse_init_out.max_write, MAX_WRITE_BYTES);
   frame.setU32(fuse_init_out.time_gran, 1);
-  frame.setTwoU16(fuse_init_out.max_pages, MAX_PAGES, 0);
+  frame.setTwoU16(fuse_init_out.max_pages, MAX_WRITE_BYTES / pageBytes, 0);
   frame.setU32(fuse_init_out.flags2, granted.flags2);
   debug('kernel speaks %d.%d; granted %s', major, minor, names(granted));
   return fuse_init_out.SIZE;
 }
 
-export const initOperation: Operation = { argumentBytes: fuse_init_in.SIZE, serve: serveInit };
+export const initOperation: Operation = {
+  argumentBytes: fuse_init_in.SIZE,
+  serve: (context) => serveInit(context, PAGE_BYTES),
+};

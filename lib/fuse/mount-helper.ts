@@ -6,17 +6,13 @@ import fs from 'node:fs';
 import { isSystemError, LuksError } from '../errors.js';
 import { canPassDescriptors } from '../native/socket-pair.js';
 import { FUSE_DEVICE_PATH } from './channel.js';
-import { mountByFusermount, requireFusermount, unmountByFusermount } from './fusermount.js';
-import {
-  commonMountFlags,
-  FILE_SYSTEM_TYPE,
-  type MountOptions,
-  type Mountpoint,
-  type UnmountManner,
-} from './mountpoint.js';
+import { CONTAINER_CURE, mountByFusermount, requireFusermount, unmountByFusermount } from './fusermount.js';
+import { commonMountFlags, type MountOptions, type Mountpoint, type UnmountManner } from './mountpoint.js';
 import { INHERITED_FD, type ProgramResult, runProgram } from './program.js';
 
 const PACKAGE = 'mount';
+/** include/uapi/linux/capability.h */
+const CAP_SYS_ADMIN = 21n;
 
 function isRoot(): boolean {
   return process.geteuid?.() === 0;
@@ -30,22 +26,33 @@ function openFuseDevice(): number {
     const code = isSystemError(cause) ? cause.code : '';
     const cure =
       code === 'EACCES' || code === 'EPERM'
-        ? `have root let every user in (chmod 666 ${FUSE_DEVICE_PATH}, as packaged systems do), or give the device to the container`
+        ? `have root let every user in (chmod 666 ${FUSE_DEVICE_PATH}, as packaged systems do)`
         : 'load the module with "modprobe fuse", or install fuse3';
-    const message = `cannot open ${FUSE_DEVICE_PATH}: ${(cause as Error).message}; ${cure}`;
+    const message = `cannot open ${FUSE_DEVICE_PATH}: ${(cause as Error).message}; ${cure}; ${CONTAINER_CURE}`;
     throw new LuksError('UNSUPPORTED', message, { cause });
   }
 }
 
 /** True where the kernel's protocol can be spoken by this user, if only /dev/fuse lets him in. */
 export function hasDevFuse(): boolean {
-  return process.platform === 'linux' && (isRoot() || canPassDescriptors());
+  return isRoot() || canPassDescriptors();
+}
+
+/** Root in a container may lack what mount(2) asks for; fusermount3 would get no more than root has (capabilities(7)). */
+function mayMount(): boolean {
+  const [, effective] = /^CapEff:\s*([0-9a-f]+)$/m.exec(fs.readFileSync('/proc/self/status', 'ascii')) ?? [];
+  return effective === undefined || ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
+}
+
+function forbidden(why: string): LuksError {
+  return new LuksError('UNSUPPORTED', `root may not mount here: ${why}; ${CONTAINER_CURE}`);
 }
 
 /** Throws UNSUPPORTED, naming the cure, where this user of this machine cannot mount. */
 export function requireFuse(): void {
   fs.closeSync(openFuseDevice());
   if (!isRoot()) requireFusermount();
+  else if (!mayMount()) throw forbidden('the capability CAP_SYS_ADMIN is missing');
 }
 
 async function mountAsRoot(mountpoint: Mountpoint, options: MountOptions): Promise<number> {
@@ -58,9 +65,10 @@ async function mountAsRoot(mountpoint: Mountpoint, options: MountOptions): Promi
       `group_id=${process.getgid?.() ?? 0}`,
       ...commonMountFlags(options),
     ];
-    const args = ['-i', '-t', FILE_SYSTEM_TYPE, '-o', flags.join(','), '--', options.source, mountpoint.path];
+    const args = ['-i', '-t', 'fuse', '-o', flags.join(','), '--', options.source, mountpoint.path];
     const { status, stderr } = await runProgram('mount', args, { package: PACKAGE, inheritedFd: fd });
     if (status === 0) return fd;
+    if (/permission denied|not permitted/i.test(stderr)) throw forbidden(stderr);
     const reason = stderr || `mount(8) ended with status ${status}`;
     throw new LuksError('DEVICE_IO', `cannot mount on ${mountpoint.path}: ${reason}`);
   } catch (error) {

@@ -4,9 +4,16 @@
 import fs from 'node:fs';
 import { isSystemError, LuksError } from '../errors.js';
 
-/** /proc/mounts shows this; mount(8) finds /sbin/mount.fuse.luksfuse by it. */
+/** What people see in /proc/mounts; mount(8) finds /sbin/mount.fuse.luksfuse by it. */
 export const FILE_SYSTEM_SUBTYPE = 'luksfuse';
 export const FILE_SYSTEM_TYPE = `fuse.${FILE_SYSTEM_SUBTYPE}`;
+
+/**
+ * What we know our own mounts by. The kernel keeps it and shows it for as long as the mount is there, whoever made it, and
+ * whether its daemon lives. A program that mounts may lose the subtype, as mount(8) of util-linux 2.41 does with
+ * `-t fuse.luksfuse`. As a limit the number, "LUKS" in ASCII, changes nothing: FUSE_INIT settles on less.
+ */
+export const MOUNT_MARK = 'max_read=1280658259';
 
 export interface Mountpoint {
   /** Absolute, without symbolic links. */
@@ -34,6 +41,8 @@ export type UnmountManner = 'normal' | 'lazy' | 'abort';
 /** What both ways of mounting ask of the kernel, in the spelling of mount(8). */
 export function commonMountFlags({ isReadOnly, allowOther, allowRoot }: MountOptions): string[] {
   return [
+    `subtype=${FILE_SYSTEM_SUBTYPE}`,
+    MOUNT_MARK,
     // The kernel checks mode and owner; the server does not have to.
     'default_permissions',
     'nosuid',

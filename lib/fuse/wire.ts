@@ -1,8 +1,8 @@
 /**
  * One request and its answer in the one buffer of a worker: fields in, fields out, no copies.
  *
- * The buffer is laid out around the page at DATA_OFFSET, which the data of a WRITE request and the data of a
- * READ answer both start at, so that either is ciphered where it lies and goes to the payload page-aligned:
+ * The buffer is laid out around DATA_OFFSET, which the data of a WRITE request and the data of a READ answer both
+ * start at, so that either is ciphered where it lies and goes to the payload aligned to 4 KiB:
  *
  *     request   fuse_in_header | arguments (40 bytes of them before DATA_OFFSET) …
  *     answer                     fuse_out_header | body at DATA_OFFSET …

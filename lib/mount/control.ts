@@ -44,6 +44,8 @@ export interface MountInfo {
   reencryption: OnlineProgress | null;
   /** As of the moment when it was asked. */
   activity: Activity;
+  /** What it has to do without, with the cure; a daemon of an older version does not tell. */
+  warnings?: string[];
 }
 
 /** An error as it crosses a process border. */

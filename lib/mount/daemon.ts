@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import type { VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
-import { canShareBetweenProcesses } from '../native/shared-memory.js';
+import { findSharingObstacle } from '../native/shared-memory.js';
 import type { LocatedVolume } from '../volume/locate.js';
 import { type ErrorRecord, fromErrorRecord, type MountInfo, toErrorRecord } from './control.js';
 import { LINE_FD, PAYLOAD_FD, sendOrder } from './order.js';
@@ -27,7 +27,7 @@ type Answer = { mount: MountInfo } | { error: ErrorRecord };
 
 /** libfuse makes its own connection, and ends it with its process. */
 function canSupervise({ driver, isSupervised }: ServeOptions): boolean {
-  return isSupervised === true && driver === 'dev-fuse' && canShareBetweenProcesses();
+  return isSupervised === true && driver === 'dev-fuse' && findSharingObstacle() === null;
 }
 
 /**
@@ -53,7 +53,7 @@ export async function startDaemon(
   const exit = once(child, 'exit');
   const line = child.stdio[LINE_FD] as Duplex;
   const device = { ...payload.handle, fd: PAYLOAD_FD };
-  await sendOrder(line, { device, layout, options, mount: null, online: null }, keys);
+  await sendOrder(line, { device, layout, options, mount: null, hasPrompt: false, online: null }, keys);
   const answer = await text(line);
   const parsed = answer ? (JSON.parse(answer) as Answer) : null;
   // One that failed has its claim on the payload until it is gone, and who tries again must not find that.

@@ -1,8 +1,11 @@
 /**
  * The drivers, and which of them can serve on this machine.
  */
+import { LuksError } from '../errors.js';
 import { hasDevFuse, requireFuse } from '../fuse/mount-helper.js';
 import type { Mountpoint } from '../fuse/mountpoint.js';
+import { canDiscard } from '../native/file.js';
+import { koffiLack } from '../native/library.js';
 import {
   type DriverDemands,
   requireFuseNative,
@@ -15,6 +18,14 @@ import { startSession } from './session.js';
 export const DRIVERS = ['dev-fuse', 'fuse-native'] as const;
 export type Driver = (typeof DRIVERS)[number];
 
+function requireDiscards({ allowDiscards }: DriverDemands): void {
+  if (!allowDiscards || canDiscard) return;
+  throw new LuksError(
+    'UNSUPPORTED',
+    `discards need the package koffi, which cannot be used here (${koffiLack}); leave --allow-discards out`,
+  );
+}
+
 /**
  * The driver that was asked for, or with `auto` the faster one that can work here. Checks all that can be checked before
  * a key is asked for.
@@ -25,14 +36,20 @@ export async function chooseDriver(
   mountpoint: Mountpoint,
   options: DriverDemands,
 ): Promise<Driver> {
-  const driver = wanted === 'auto' ? (hasDevFuse() ? 'dev-fuse' : 'fuse-native') : wanted;
-  if (driver === 'dev-fuse') {
+  if (wanted === 'dev-fuse' || (wanted === 'auto' && hasDevFuse())) {
     requireFuse();
-  } else {
+    requireDiscards(options);
+    return 'dev-fuse';
+  }
+  try {
     requireNativeOptions(mountpoint, options);
     await requireFuseNative();
+    return 'fuse-native';
+  } catch (error) {
+    // Who did not ask for this driver is told what the other one lacks.
+    if (wanted === 'auto') requireFuse();
+    throw error;
   }
-  return driver;
 }
 
 const START: Record<Driver, (options: SessionOptions) => Promise<MountSession>> = {

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import createDebug from 'debug';
 import { CachePolicy } from '../fuse/cache-policy.js';
-import { cloneDevice } from '../fuse/channel.js';
+import { Channel, cloneDevice } from '../fuse/channel.js';
 import { abortConnection, connectionNumber, setReadAhead } from '../fuse/connection.js';
 import { shakeHands } from '../fuse/handshake.js';
 import { mountFuse, unmountFuse } from '../fuse/mount-helper.js';
@@ -27,38 +27,27 @@ export interface MountRecord {
   filePath: string;
   /** What a dead server left unanswered can be had again. */
   hasResend: boolean;
-  /** There is a descriptor that does not wait. */
-  hasPrompt: boolean;
 }
 
 /** What requests are read from. */
 export interface MountDescriptors {
   fuseFd: number;
-  /** Does not wait for a request; null where the kernel gave none. */
+  /** For reading without waiting; null where the kernel gave none. */
   promptFd: number | null;
-}
-
-function findPrompt(fd: number): number | null {
-  try {
-    return cloneDevice(fd, { waits: false });
-  } catch (error) {
-    debug('requests are answered one by one: %s', (error as Error).message);
-    return null;
-  }
 }
 
 export class FuseMount implements MountRecord {
   readonly mountpoint: Mountpoint;
   readonly filePath: string;
   readonly hasResend: boolean;
-  readonly descriptors: MountDescriptors;
+  readonly fuseFd: number;
   #connection: number | null = null;
 
-  private constructor(record: Omit<MountRecord, 'hasPrompt'>, descriptors: MountDescriptors) {
+  private constructor(record: MountRecord, fuseFd: number) {
     this.mountpoint = record.mountpoint;
     this.filePath = record.filePath;
     this.hasResend = record.hasResend;
-    this.descriptors = descriptors;
+    this.fuseFd = fuseFd;
   }
 
   /** Mounts, and answers FUSE_INIT. Where that fails nothing is left. */
@@ -69,8 +58,7 @@ export class FuseMount implements MountRecord {
     const fd = await mountFuse(mountpoint, request);
     try {
       const { hasResend } = shakeHands(fd, new CachePolicy(request.cache));
-      const descriptors = { fuseFd: fd, promptFd: findPrompt(fd) };
-      return new FuseMount({ mountpoint, filePath, hasResend }, descriptors);
+      return new FuseMount({ mountpoint, filePath, hasResend }, fd);
     } catch (error) {
       await unmountFuse(path, 'abort').catch((later: Error) => debug('%s', later.message));
       fs.closeSync(fd);
@@ -78,27 +66,34 @@ export class FuseMount implements MountRecord {
     }
   }
 
-  /** The mount that another process made, and whose descriptors this one has inherited. */
-  static adopt(record: MountRecord, fuseFd: number, promptFd: number): FuseMount {
-    return new FuseMount(record, { fuseFd, promptFd: record.hasPrompt ? promptFd : null });
-  }
-
-  get hasPrompt(): boolean {
-    return this.descriptors.promptFd !== null;
+  /** The mount that another process made, and whose descriptor this one has inherited. */
+  static adopt(record: MountRecord, fuseFd: number): FuseMount {
+    return new FuseMount(record, fuseFd);
   }
 
   get record(): MountRecord {
-    const { mountpoint, filePath, hasResend, hasPrompt } = this;
-    return { mountpoint, filePath, hasResend, hasPrompt };
+    const { mountpoint, filePath, hasResend } = this;
+    return { mountpoint, filePath, hasResend };
   }
 
-  /** Other descriptors: what is read from them and not answered fails with the process that has them. */
-  cloneDescriptors(): MountDescriptors {
-    const { fuseFd } = this.descriptors;
-    return {
-      fuseFd: cloneDevice(fuseFd, { waits: true }),
-      promptFd: this.hasPrompt ? cloneDevice(fuseFd, { waits: false }) : null,
-    };
+  /** Another descriptor: what is read from it and not answered fails when nobody has it any more. */
+  clone(): number {
+    return cloneDevice(this.fuseFd);
+  }
+
+  /** A clone for the prompt channel of one server; null where the kernel gives none. */
+  findPrompt(): number | null {
+    try {
+      return this.clone();
+    } catch (error) {
+      debug('requests are answered one by one: %s', (error as Error).message);
+      return null;
+    }
+  }
+
+  /** Has the kernel queue again what a dead server has read and not answered, from whichever descriptor. */
+  requestResend(): void {
+    new Channel(this.fuseFd).requestResend();
   }
 
   /** Sets what can be set only once somebody answers. */
@@ -123,8 +118,6 @@ export class FuseMount implements MountRecord {
   }
 
   close(): void {
-    const { fuseFd, promptFd } = this.descriptors;
-    fs.closeSync(fuseFd);
-    if (promptFd !== null) fs.closeSync(promptFd);
+    fs.closeSync(this.fuseFd);
   }
 }

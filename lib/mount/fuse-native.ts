@@ -11,8 +11,10 @@ import { LuksError } from '../errors.js';
 import { FUSE_DEVICE_PATH } from '../fuse/channel.js';
 import { Counters } from '../fuse/counters.js';
 import { unmountFuse } from '../fuse/mount-helper.js';
-import { FILE_SYSTEM_SUBTYPE, type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
+import { FILE_SYSTEM_SUBTYPE, MOUNT_MARK, type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
 import { describeTree, PlainFile } from '../fuse/plain-file.js';
+import { hasUnlockedKeys } from '../native/memory.js';
+import { PAGE_BYTES } from '../native/page-size.js';
 import { createOperations } from './fuse-native-operations.js';
 import {
   type Activity,
@@ -22,13 +24,14 @@ import {
   type SessionOptions,
   withDefaults,
 } from './mount-session.js';
-import { isMounted } from './mount-table.js';
 import type { StoreModule } from './worker.js';
 
 const debug = createDebug('luksfuse:mount');
 
 /** libfuse 2 receives into a buffer of this and a page (MIN_BUFSIZE, lib/fuse_kern_chan.c). */
-const MAX_REQUEST_BYTES = 128 * 1024;
+const MAX_WRITE_BYTES = 128 * 1024;
+/** Without a word of libfuse 2 the kernel reads so many pages at once (FUSE_DEFAULT_MAX_PAGES_PER_REQ). */
+const MAX_REQUEST_BYTES = Math.max(MAX_WRITE_BYTES, 32 * PAGE_BYTES);
 /** fuse-native copies the option string, and the mountpoint, into 1024 bytes each. */
 const MAX_OPTION_BYTES = 1023;
 /** Names, ids and the size never change behind the kernel. */
@@ -37,10 +40,8 @@ const VALID_SECONDS = 86_400;
 const WATCH_MS = 100;
 
 const CURE =
-  process.platform === 'darwin'
-    ? 'install macFUSE, and the package: npm install -g fuse-native@2.2.6'
-    : 'install libfuse2 (apt-get install libfuse2) and the package (npm install -g --ignore-scripts fuse-native@2.2.6); if ' +
-      'fuse-native has no build for the machine, also libfuse-dev and a compiler, and let its install script run';
+  'install libfuse2 (apt-get install libfuse2) and the package (npm install -g --ignore-scripts fuse-native@2.2.6); if ' +
+  'fuse-native has no build for the machine, also libfuse-dev and a compiler, and let its install script run';
 
 async function loadFuseNative(): Promise<typeof FuseNative> {
   try {
@@ -81,7 +82,7 @@ function sourceOption(source: string): string {
 function libfuseOptions(options: FullSessionOptions): string {
   const flags = [
     'big_writes',
-    `max_write=${MAX_REQUEST_BYTES}`,
+    `max_write=${MAX_WRITE_BYTES}`,
     options.cache === 'none' ? 'direct_io' : 'kernel_cache',
     `entry_timeout=${VALID_SECONDS}`,
     `attr_timeout=${VALID_SECONDS}`,
@@ -93,6 +94,7 @@ function libfuseOptions(options: FullSessionOptions): string {
     ...(options.allowOther ? ['allow_other'] : []),
     ...(options.allowRoot && !options.allowOther ? ['allow_root'] : []),
     `subtype=${FILE_SYSTEM_SUBTYPE}`,
+    MOUNT_MARK,
   ].join(',');
   const whole = `-o${flags},${sourceOption(options.source)}`;
   return Buffer.byteLength(whole) <= MAX_OPTION_BYTES
@@ -130,15 +132,15 @@ class NativeSession implements MountSession {
   readonly #options: FullSessionOptions;
   readonly #fuse: FuseNative;
   readonly #counterMemory: SharedArrayBuffer;
-  /** libfuse's descriptor, where /proc shows it: it is closed when the last request has been served. */
-  readonly #descriptor: string | undefined;
+  /** libfuse's: it is closed when the last request has been served. */
+  readonly #descriptor: string;
 
   private constructor(
     options: FullSessionOptions,
     fuse: FuseNative,
     counterMemory: SharedArrayBuffer,
     mountpoint: string,
-    descriptor: string | undefined,
+    descriptor: string,
   ) {
     this.#options = options;
     this.#fuse = fuse;
@@ -148,7 +150,7 @@ class NativeSession implements MountSession {
     this.filePath = join(mountpoint, options.fileName);
     this.closed = new Promise((resolve) => {
       const watch = setInterval(() => {
-        if (this.#isAlive()) return;
+        if (isFuseDescriptor(this.#descriptor)) return;
         clearInterval(watch);
         resolve(this.#finish());
       }, WATCH_MS);
@@ -175,11 +177,14 @@ class NativeSession implements MountSession {
     // Unmounting is done by us, by hand or by whoever likes; `unmount` is left with the event loop to let go of.
     Fuse.unmount = (_mountpoint, done) => done(null);
     debug('libfuse %s', libfuse);
-    const before = process.platform === 'linux' ? fuseDescriptors() : [];
+    const before = fuseDescriptors();
     await mountLibfuse(fuse, mountpoint.path);
-    const descriptor =
-      process.platform === 'linux' ? fuseDescriptors().find((fd) => !before.includes(fd)) : undefined;
+    const descriptor = fuseDescriptors().find((fd) => !before.includes(fd))!;
     return new NativeSession(options, fuse, counterMemory, mountpoint.path, descriptor);
+  }
+
+  get hasUnlockedKeys(): boolean {
+    return hasUnlockedKeys();
   }
 
   activity(): Activity {
@@ -192,10 +197,6 @@ class NativeSession implements MountSession {
     if (lazy) return;
     const { error } = await this.closed;
     if (error) throw error;
-  }
-
-  #isAlive(): boolean {
-    return this.#descriptor === undefined ? isMounted(this.mountpoint) : isFuseDescriptor(this.#descriptor);
   }
 
   /** The last act; libfuse has ended its threads. */

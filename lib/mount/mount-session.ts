@@ -91,6 +91,8 @@ export interface MountSession {
   readonly filePath: string;
   /** Resolves once the mount is gone, nobody serves it any more and the store is synced. Never rejects. */
   readonly closed: Promise<SessionEnd>;
+  /** Some keys lie in memory that could not be locked. */
+  readonly hasUnlockedKeys: boolean;
   /** What is being served now and has been up to now. */
   activity(): Activity;
   /**

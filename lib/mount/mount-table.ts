@@ -3,11 +3,18 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { FILE_SYSTEM_TYPE } from '../fuse/mountpoint.js';
+import { FILE_SYSTEM_TYPE, MOUNT_MARK } from '../fuse/mountpoint.js';
 
 /** Octal escapes stand for space, tab, newline and backslash. */
 function decodeEscapes(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/** @param kind `type source superoptions` */
+function isOurs(kind: string): boolean {
+  const [type, , options] = kind.split(' ');
+  // By their type alone are known those that a version before the mark has made.
+  return type === FILE_SYSTEM_TYPE || options?.split(',').includes(MOUNT_MARK) === true;
 }
 
 /** The mountpoints of all luksfuse mounts, living or dead, in the order they were mounted. */
@@ -17,7 +24,7 @@ export function listMountpoints(): string[] {
     // ID parent major:minor root mountpoint options [optional…] - type source superoptions
     const [place, kind] = line.split(' - ');
     const mountpoint = place?.split(' ')[4];
-    if (mountpoint && kind?.split(' ')[0] === FILE_SYSTEM_TYPE) mountpoints.push(decodeEscapes(mountpoint));
+    if (mountpoint && kind && isOurs(kind)) mountpoints.push(decodeEscapes(mountpoint));
   }
   return mountpoints;
 }

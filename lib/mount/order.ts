@@ -3,12 +3,12 @@
  * after it, from locked memory into locked memory, and files as open descriptors under agreed numbers, so that nothing
  * is opened twice.
  */
-import fs from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { deserialize, serialize } from 'node:v8';
 import { Secret, type VolumeKeys } from '../crypto/secret.js';
 import type { DeviceHandle } from '../device.js';
 import { LuksError, systemError } from '../errors.js';
+import { fillFrom } from '../stream.js';
 import type { VolumeLayout } from '../volume/layout.js';
 import type { OnlineOrder } from '../volume/online.js';
 import type { MountRecord } from './fuse-mount.js';
@@ -19,13 +19,13 @@ export const LINE_FD = 3;
 export const PAYLOAD_FD = 4;
 /** Held open for the claim on it alone (lockImage); /dev/null where the header is no file. */
 export const HEADER_FD = 5;
-/** Of a server that takes a mount over: the connection, the memory of the session, and the connection without waiting. */
+/** Of a server that takes a mount over: the connection, the memory of the session, and a clone of the connection for it alone. */
 export const FUSE_FD = 6;
 export const MEMORY_FD = 7;
 export const PROMPT_FD = 8;
 
 /** Changes with this file, with what a server and its supervisor say to each other, and with the session's memory. */
-const VERSION = 3;
+const VERSION = 4;
 const LENGTH_BYTES = 4;
 /** The order is some segments and paths; more than this is not one of ours. */
 const MAX_ORDER_BYTES = 1024 * 1024;
@@ -36,6 +36,8 @@ export interface Order {
   options: ServeOptions;
   /** The mount to take over; null where it is still to be made. */
   mount: MountRecord | null;
+  /** There is a descriptor PROMPT_FD. */
+  hasPrompt: boolean;
   /** How the reencryption in the header is to go on while the mount is served; null where none is to. */
   online: OnlineOrder | null;
 }
@@ -66,11 +68,7 @@ export async function sendOrder(line: Duplex, order: Order, keys: VolumeKeys): P
 }
 
 function readExactly(fd: number, buffer: Uint8Array): void {
-  for (let done = 0; done < buffer.length; ) {
-    const count = fs.readSync(fd, buffer, done, buffer.length - done, null);
-    if (count === 0) throw systemError('EPIPE', 'read');
-    done += count;
-  }
+  if (fillFrom(fd, buffer) < buffer.length) throw systemError('EPIPE', 'read');
 }
 
 /** Takes what `sendOrder` sent. The caller owns the keys. Throws UNSUPPORTED where another version of this sent it. */

@@ -11,6 +11,7 @@ import type { MountInfo } from './control.js';
 import { startDriver } from './driver.js';
 import type { MountSession, SessionOptions } from './mount-session.js';
 import type { ServeOptions } from './serve-options.js';
+import { listWarnings } from './warnings.js';
 
 export interface Served {
   info: MountInfo;
@@ -39,9 +40,10 @@ function pausedReencryption({ reencryption }: VolumeLayout): OnlineProgress | nu
 export function describeMount(
   volume: Volume,
   session: MountSession,
-  { driver, labels }: ServeOptions,
+  options: ServeOptions,
   reencryption = pausedReencryption(volume.handle.layout),
 ): MountInfo {
+  const { driver, labels } = options;
   const { sizeBytes, isReadOnly, sectorSize, engine, handle } = volume;
   return {
     pid: process.pid,
@@ -54,6 +56,7 @@ export function describeMount(
     ...{ sectorSize, sizeBytes, isReadOnly, driver, engine },
     reencryption,
     activity: session.activity(),
+    warnings: listWarnings(session, options),
   };
 }
 

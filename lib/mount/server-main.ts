@@ -43,8 +43,9 @@ async function serve(order: Order, keys: VolumeKeys): Promise<void> {
   const { options, mount: record } = order;
   const onReencrypted = (digest: number | null) => line.send({ reencrypted: { digest, isOutdated: true } });
   const { volume, online } = await openOrdered(order, keys, onReencrypted);
-  const mount = FuseMount.adopt(record!, FUSE_FD, PROMPT_FD);
-  const adoption = { mount, memory: mapSessionMemory(MEMORY_FD) };
+  const mount = FuseMount.adopt(record!, FUSE_FD);
+  const promptFd = order.hasPrompt ? PROMPT_FD : null;
+  const adoption = { mount, memory: mapSessionMemory(MEMORY_FD), promptFd };
   const session = await Session.adopt(sessionOptions(volume, options), adoption, die);
   const ended = closeVolumeAfter(volume, session, async () => {
     await online?.stop();

@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import type net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -19,21 +20,15 @@ export const OWN_PROGRAM: ServerProgram = {
   entry: fileURLToPath(new URL('./server-main.js', import.meta.url)),
 };
 
-/** A machine that is busy may take long; one that hangs must not hold up the mount for ever. */
-const START_MS = 30_000;
+/** How long a server may take to start, however slow the machine is, and how long without any processor time. */
+export const START_LIMITS = { totalMs: 900_000, stalledMs: 30_000 };
 /** A server answers at once: its main thread does nothing else. */
 const ANSWER_MS = 2000;
 /** Longer than a server gives the requests that it serves. */
 const DRAIN_MS = 12_000;
 
 /** Descriptors for the server, in the order of their numbers there, from PAYLOAD_FD on. */
-export type ServerDescriptors = [
-  payload: number,
-  header: number,
-  fuse: number,
-  memory: number,
-  prompt: number | 'ignore',
-];
+export type ServerDescriptors = [payload: number, header: number, fuse: number, memory: number];
 
 export class ServerProcess {
   readonly pid: number;
@@ -50,18 +45,28 @@ export class ServerProcess {
   readonly #child: ChildProcess;
   readonly #line: ServerLine<FromServer, ToServer>;
   readonly #stream: net.Socket;
+  /**
+   * Where the server's prompt channel reads, or null. It is one for each server, since to hand it to another would have the
+   * server in place wait where it must not. Kept here, because what the server leaves unanswered fails with the last holder.
+   */
+  #promptFd: number | null;
   readonly #waiting = new Map<string, () => void>();
   #failure: LuksError | null = null;
+  #hasExited = false;
   #resolveReencrypted!: (message: Reencrypted) => void;
 
-  private constructor(child: ChildProcess) {
+  private constructor(child: ChildProcess, promptFd: number | null) {
     this.#child = child;
+    this.#promptFd = promptFd;
     this.pid = child.pid!;
     this.reencrypted = new Promise((resolve) => {
       this.#resolveReencrypted = resolve;
     });
     // Not `exit`: by `close` all that it said has been heard as well.
-    this.exited = once(child, 'close').then(([code, signal]) => `${signal ?? `status ${code}`}`);
+    this.exited = once(child, 'close').then(([code, signal]) => {
+      this.#hasExited = true;
+      return `${signal ?? `status ${code}`}`;
+    });
     this.#stream = child.stdio[LINE_FD] as net.Socket;
     this.#line = new ServerLine(
       this.#stream,
@@ -72,34 +77,49 @@ export class ServerProcess {
 
   /**
    * Returns when the server is ready to serve. Throws its reason where it is not, and nothing of it is left then.
+   * @param promptFd taken over, and given up by `release`
    * @param signal kills it
+   * @param limits after which it is given up
    */
   static async start(
     program: ServerProgram,
     descriptors: ServerDescriptors,
-    order: Order,
+    promptFd: number | null,
+    order: Omit<Order, 'hasPrompt'>,
     keys: VolumeKeys,
     signal: AbortSignal,
+    limits = START_LIMITS,
   ): Promise<ServerProcess> {
     const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
     const child = spawn(program.node, [program.entry], {
       cwd: '/',
-      stdio: ['ignore', 'ignore', stderr, 'pipe', ...descriptors],
+      stdio: ['ignore', 'ignore', stderr, 'pipe', ...descriptors, promptFd ?? 'ignore'],
       signal,
       killSignal: 'SIGKILL',
     });
     // Of one that was started, only that `signal` has killed it.
     child.on('error', () => {});
     await once(child, 'spawn').catch((cause: Error) => {
+      if (promptFd !== null) fs.closeSync(promptFd);
       throw new LuksError('DEVICE_IO', `cannot run ${program.node}: ${cause.message}`, { cause });
     });
-    const server = new ServerProcess(child);
-    const ready = server.#hears('ready', START_MS);
-    await sendOrder(server.#stream, order, keys).catch(() => {});
+    const server = new ServerProcess(child, promptFd);
+    const ready = server.#becomesReady(limits);
+    await sendOrder(server.#stream, { ...order, hasPrompt: promptFd !== null }, keys).catch(() => {});
     if (await ready) return server;
+    const isAlive = !server.#hasExited;
     server.kill();
     const how = await server.exited;
-    throw server.#failure ?? new LuksError('DEVICE_IO', `the server ended before it was ready (${how})`);
+    server.release();
+    throw (
+      server.#failure ??
+      new LuksError(
+        'DEVICE_IO',
+        isAlive
+          ? `the server got nowhere while it started, and was ended; see whether ${order.options.labels.payload} can be read`
+          : `the server ended before it was ready (${how})`,
+      )
+    );
   }
 
   /** Lets it take requests: the server before it is dead. */
@@ -120,9 +140,9 @@ export class ServerProcess {
   }
 
   /** False where it is dead, or as good as that. */
-  answers(): Promise<boolean> {
+  answers(withinMs = ANSWER_MS): Promise<boolean> {
     this.#line.send('describe');
-    return this.#hears('mount', ANSWER_MS);
+    return this.#hears('mount', withinMs);
   }
 
   /** Has it answer what it took and take no more; it is to be killed after that. */
@@ -133,6 +153,25 @@ export class ServerProcess {
 
   kill(): void {
     this.#child.kill('SIGKILL');
+  }
+
+  /** Once it is dead, and what it has left is resent. */
+  release(): void {
+    if (this.#promptFd !== null) fs.closeSync(this.#promptFd);
+    this.#promptFd = null;
+  }
+
+  /** False where it died, or got nowhere: a slow machine takes its time, and a server that hangs must not hold up the mount. */
+  async #becomesReady({ totalMs, stalledMs }: typeof START_LIMITS): Promise<boolean> {
+    const end = Date.now() + totalMs;
+    let before: number;
+    let now = processorTicks(this.pid);
+    do {
+      if (await this.#hears('ready', stalledMs)) return true;
+      before = now;
+      now = processorTicks(this.pid);
+    } while (!this.#hasExited && now !== before && Date.now() < end);
+    return false;
   }
 
   /** True once the server has said `word`; false where it died before, or had no more time. */
@@ -160,6 +199,17 @@ export class ServerProcess {
     const [word] = Object.keys(message) as [string];
     this.#waiting.get(word)?.();
     this.#waiting.delete(word);
+  }
+}
+
+/** What all threads of a process have used of the processor (proc(5), "stat"); NaN, which equals nothing, where it is not told. */
+function processorTicks(pid: number): number {
+  try {
+    const [, fields] = /\) (.*)$/s.exec(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))!;
+    const [user, system] = fields!.split(' ').slice(11);
+    return Number(user) + Number(system);
+  } catch {
+    return Number.NaN;
   }
 }
 

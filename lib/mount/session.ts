@@ -2,13 +2,14 @@
  * One mount being served: workers and their end. The main thread serves no request; it stays free for signals and
  * commands. Joins a store with the FUSE server and knows the inside of neither.
  */
+import fs from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { LuksError } from '../errors.js';
-import { Channel } from '../fuse/channel.js';
 import { Counters } from '../fuse/counters.js';
 import { describeTree, type TreeDescription } from '../fuse/plain-file.js';
-import { FuseMount } from './fuse-mount.js';
+import { hasUnlockedKeys } from '../native/memory.js';
+import { FuseMount, type MountDescriptors } from './fuse-mount.js';
 import {
   type Activity,
   type FullSessionOptions,
@@ -30,6 +31,13 @@ const MAX_GROWN_WORKERS = 32;
 export interface Adoption {
   mount: FuseMount;
   memory: SessionMemory;
+  /** As in MountDescriptors. */
+  promptFd: number | null;
+}
+
+/** What requests are read from where this process alone is to have it. */
+function cloneDescriptors(mount: FuseMount): MountDescriptors {
+  return { fuseFd: mount.clone(), promptFd: mount.findPrompt() };
 }
 
 /** The one user who is let in besides root; null where whoever the kernel lets through is. */
@@ -49,6 +57,7 @@ export class Session implements MountSession {
   readonly closed: Promise<SessionEnd>;
   readonly #options: FullSessionOptions;
   readonly #mount: FuseMount;
+  readonly #descriptors: MountDescriptors;
   readonly #memory: SessionMemory;
   readonly #pool: WorkerPool;
   /** Of a mount that outlives this process: what its failure is told to, instead of taking the mount away. */
@@ -62,18 +71,20 @@ export class Session implements MountSession {
 
   private constructor(
     options: FullSessionOptions,
-    { mount, memory }: Adoption,
+    { mount, memory, promptFd }: Adoption,
     onFailure: ((failure: Error) => void) | null,
   ) {
     this.#options = options;
     this.#mount = mount;
+    this.#descriptors =
+      onFailure && !mount.hasResend ? cloneDescriptors(mount) : { fuseFd: mount.fuseFd, promptFd };
     this.#memory = memory;
     this.#onFailure = onFailure;
     const minimum = options.workerCount ?? Math.min(availableParallelism(), MAX_DEFAULT_WORKERS);
     const maximum = options.workerCount ?? MAX_GROWN_WORKERS;
     this.#pool = new WorkerPool(
       {
-        ...(onFailure && !mount.hasResend ? mount.cloneDescriptors() : mount.descriptors),
+        ...this.#descriptors,
         storeModule: options.storeModule,
         storeHandle: options.storeHandle,
         tree: this.#tree(),
@@ -97,7 +108,7 @@ export class Session implements MountSession {
     const mount = await FuseMount.make({ ...options, isReadOnly: options.store.isReadOnly });
     const memory = allocateSessionMemory();
     initializeMemory(options, mount.mountpoint.isDirectory, memory);
-    const session = new Session(options, { mount, memory }, null);
+    const session = new Session(options, { mount, memory, promptFd: mount.findPrompt() }, null);
     try {
       await session.#pool.start();
       session.#pool.open();
@@ -129,7 +140,6 @@ export class Session implements MountSession {
   serve(): void {
     this.#isServing = true;
     if (this.#failure) this.#onFailure?.(this.#failure);
-    if (this.#mount.hasResend) new Channel(this.#mount.descriptors.fuseFd).requestResend();
     this.#pool.open();
   }
 
@@ -137,6 +147,10 @@ export class Session implements MountSession {
   async drain(): Promise<void> {
     this.#isDraining = true;
     await this.#pool.drain(() => statfs(this.filePath));
+  }
+
+  get hasUnlockedKeys(): boolean {
+    return hasUnlockedKeys() || this.#pool.hasUnlockedKeys;
   }
 
   activity(): Activity {
@@ -173,7 +187,9 @@ export class Session implements MountSession {
   #finish(): void {
     if (this.#isFinished || this.#isDraining) return;
     this.#isFinished = true;
-    this.#mount.close();
+    for (const fd of new Set([this.#mount.fuseFd, ...Object.values(this.#descriptors)])) {
+      if (fd !== null) fs.closeSync(fd);
+    }
     try {
       if (!this.#options.store.isReadOnly) this.#options.store.sync();
     } catch (error) {

@@ -19,7 +19,7 @@ import { fetchKeys } from './key-line.js';
 import { withDefaults } from './mount-session.js';
 import { HEADER_FD, type Order, PAYLOAD_FD } from './order.js';
 import type { Reencrypted } from './server-line.js';
-import { OWN_PROGRAM, type ServerDescriptors, ServerProcess } from './server-process.js';
+import { OWN_PROGRAM, type ServerDescriptors, ServerProcess, START_LIMITS } from './server-process.js';
 import { initializeMemory } from './session.js';
 import { createSessionFile, mapSessionMemory } from './session-memory.js';
 import { requireTrustedProgram } from './trusted-program.js';
@@ -67,8 +67,8 @@ export class Supervisor implements Attended {
   static async start(order: Order, keys: VolumeKeys): Promise<Supervisor> {
     const { session, labels } = order.options;
     const { isReadOnly } = order.device;
-    const mount = await FuseMount.make({ ...withDefaults(session), source: labels.payload, isReadOnly });
     const memoryFd = createSessionFile();
+    const mount = await FuseMount.make({ ...withDefaults(session), source: labels.payload, isReadOnly });
     initializeMemory(session, mount.mountpoint.isDirectory, mapSessionMemory(memoryFd));
     const supervisor = new Supervisor(order, keys, mount, memoryFd);
     try {
@@ -155,7 +155,7 @@ export class Supervisor implements Attended {
     await before.drain();
     before.kill();
     await before.exited;
-    const doesServe = (await successor.answers()) && this.#server === successor;
+    const doesServe = (await successor.answers(START_LIMITS.stalledMs)) && this.#server === successor;
     if (doesServe) return;
     successor.kill();
     if (this.#successor === successor) this.#successor = null;
@@ -173,15 +173,11 @@ export class Supervisor implements Attended {
 
   async #startServer(program: ServerProgram, order = this.#order, keys = this.#keys): Promise<ServerProcess> {
     const { signal } = this.#ending;
-    const { fuseFd, promptFd } = this.#mount.descriptors;
-    const descriptors: ServerDescriptors = [
-      PAYLOAD_FD,
-      HEADER_FD,
-      fuseFd,
-      this.#memoryFd,
-      promptFd ?? 'ignore',
-    ];
-    const start = ServerProcess.start(program, descriptors, order, keys, signal);
+    const { fuseFd, hasResend } = this.#mount;
+    const descriptors: ServerDescriptors = [PAYLOAD_FD, HEADER_FD, fuseFd, this.#memoryFd];
+    // A server whose unanswered requests are not resent makes clones for itself.
+    const promptFd = hasResend ? this.#mount.findPrompt() : null;
+    const start = ServerProcess.start(program, descriptors, promptFd, order, keys, signal);
     this.#starting.add(start);
     try {
       return await start;
@@ -192,13 +188,26 @@ export class Supervisor implements Attended {
 
   /** Lets `server` serve: there is none, or the one before is dead. */
   #promote(server: ServerProcess): void {
+    const before: ServerProcess | undefined = this.#server;
     this.#server = server;
+    if (before) this.#takeOver(before, server);
     server.serve();
     debug('server %d serves', server.pid);
     void this.#watch(server);
     server.reencrypted
       .then((message) => this.#forgetOldKey(message))
       .catch((error: Error) => debug('after the reencryption: %s', error.message));
+  }
+
+  /** Has what `before` left unanswered go to `server`, which dies where that fails. */
+  #takeOver(before: ServerProcess, server: ServerProcess): void {
+    try {
+      if (this.#mount.hasResend) this.#mount.requestResend();
+    } catch (error) {
+      debug('nothing is resent: %s', (error as Error).message);
+      server.kill();
+    }
+    before.release();
   }
 
   async #watch(server: ServerProcess): Promise<void> {
@@ -249,6 +258,7 @@ export class Supervisor implements Attended {
     await Promise.allSettled([...this.#starting, this.#successor?.exited]);
     destroyKeys(this.#keys);
     this.#mount.close();
+    this.#server.release();
     for (const fd of [PAYLOAD_FD, HEADER_FD, this.#memoryFd]) fs.closeSync(fd);
     this.#resolveEnded(error);
   }

@@ -39,6 +39,7 @@ export class WorkerPool {
   readonly #onFailure: (error: Error) => void;
   readonly #onEmpty: () => void;
   #isClosing = false;
+  #hasUnlockedKeys = false;
 
   /**
    * @param onFailure a worker that served has ended unexpectedly
@@ -55,6 +56,11 @@ export class WorkerPool {
 
   get workerCount(): number {
     return this.#workers.size;
+  }
+
+  /** A worker has keys in memory that it could not lock. */
+  get hasUnlockedKeys(): boolean {
+    return this.#hasUnlockedKeys;
   }
 
   /** Workers that serve a request at this moment. */
@@ -105,7 +111,8 @@ export class WorkerPool {
       let failure: Error | null = null;
       worker.on('message', (message) => {
         isServing = true;
-        if (message === 'ready') resolve();
+        if (message === 'unlocked') this.#hasUnlockedKeys = true;
+        else if (message === 'ready') resolve();
         else void this.#considerGrowth();
       });
       worker.once('error', (error: Error) => {

@@ -10,6 +10,7 @@ import { Counters } from '../fuse/counters.js';
 import { MAX_WRITE_BYTES } from '../fuse/init-operation.js';
 import { type BlockStore, PlainFile, type TreeDescription } from '../fuse/plain-file.js';
 import { Server } from '../fuse/server.js';
+import { hasUnlockedKeys } from '../native/memory.js';
 import type { MemoryHandle } from '../native/shared-memory.js';
 import { PoolGauge } from './pool-gauge.js';
 
@@ -28,7 +29,7 @@ export interface WorkerTask {
   isExtra: boolean;
   gaugeMemory: SharedArrayBuffer;
   fuseFd: number;
-  /** Of the same connection, and does not wait; null where there is none. */
+  /** Of the same connection, for the prompt channel; null where there is none. */
   promptFd: number | null;
   /** The URL of a StoreModule. */
   storeModule: string;
@@ -43,6 +44,7 @@ const MAX_SLACK_MS = 5000;
 
 function serveUntilUnmounted(task: WorkerTask, gauge: PoolGauge, burst: Burst): void {
   gauge.enter(task.workerIndex);
+  if (hasUnlockedKeys()) parentPort?.postMessage('unlocked');
   parentPort?.postMessage('ready');
   gauge.waitForGate();
   for (;;) {
@@ -62,7 +64,7 @@ async function run(task: WorkerTask): Promise<void> {
   const { fuseFd, promptFd } = task;
   const channels = {
     waiting: new Channel(fuseFd),
-    prompt: promptFd === null ? null : new Channel(promptFd),
+    prompt: promptFd === null ? null : Channel.withoutWaiting(promptFd),
   };
   const memory = module.allocateIoBuffer(Burst.memoryBytes(MAX_WRITE_BYTES));
   const served = {

@@ -4,7 +4,7 @@
  */
 import createDebug from 'debug';
 import { LuksError } from '../errors.js';
-import { findFunction, koffi } from './library.js';
+import { findFunction, koffi, koffiLack } from './library.js';
 import { copyHeapObject, lockHeapObject } from './memory.js';
 
 const debug = createDebug('luksfuse:openssl');
@@ -61,6 +61,11 @@ const isAvailable =
   cSetPadding &&
   cUpdate &&
   cClearErrors;
+
+/** What a message adds where OpenSSL lacks a cipher or a hash. */
+export const LEGACY_CURE = koffiLack
+  ? '; without the package koffi the old ones need NODE_OPTIONS=--openssl-legacy-provider'
+  : '';
 
 let isLegacyLoaded: boolean | null = null;
 

@@ -1,8 +1,10 @@
 /**
  * File calls that node:fs lacks. Errors are thrown as node:fs throws them, with the errno of the call.
  */
+import fs from 'node:fs';
 import { checkResult, orUnsupported } from './call.js';
 import { findFunction } from './library.js';
+import { INHERITED_FD, runPerl } from './perl.js';
 
 /** include/uapi/linux/falloc.h */
 export const FALLOC_FL_KEEP_SIZE = 0x01;
@@ -20,6 +22,13 @@ export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const LOCK_UN = 8;
 
+/** bits/fcntl.h */
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+const cFcntl = findFunction<(fd: number, command: number, flags: number) => number>(
+  'int fcntl(int fd, int command, long flags)',
+);
 const cFlock = findFunction<(fd: number, operation: number) => number>('int flock(int fd, int operation)');
 const cIoctl = findFunction<(fd: number, request: number, argument: Uint8Array) => number>(
   'int ioctl(int fd, unsigned long request, void *argument)',
@@ -35,7 +44,25 @@ export function ioctlSync(fd: number, request: number, argument: Uint8Array): nu
   return checkResult(orUnsupported(cIoctl, 'ioctl')(fd, request, argument), 'ioctl');
 }
 
+/**
+ * Whether read(2) on `fd` waits for something to read (O_NONBLOCK). That belongs to the open file, so everyone who shares it
+ * sees the change, and a library that hands the file to a child may change it back: libuv 1.53 does.
+ */
+export function setWaiting(fd: number, waits: boolean): void {
+  const call = orUnsupported(cFcntl, 'fcntl');
+  const { O_NONBLOCK } = fs.constants;
+  const before = checkResult(call(fd, F_GETFL, 0), 'fcntl');
+  const after = waits ? before & ~O_NONBLOCK : before | O_NONBLOCK;
+  if (after !== before) checkResult(call(fd, F_SETFL, after), 'fcntl');
+}
+
+const PERL_FLOCK = `open my $file, "<&=${INHERITED_FD}" or exit $!; flock $file, $ARGV[0] or exit $!`;
+
 /** flock(2). With LOCK_NB, EWOULDBLOCK (EAGAIN) where somebody else holds the lock. */
 export function flockSync(fd: number, operation: number): void {
-  checkResult(orUnsupported(cFlock, 'flock')(fd, operation), 'flock');
+  if (cFlock) checkResult(cFlock(fd, operation), 'flock');
+  else runPerl('flock', fd, PERL_FLOCK, [operation]);
 }
+
+/** Whether `fallocateSync` and `ioctlSync` can give space back. */
+export const canDiscard = cFallocate !== null && cIoctl !== null;

@@ -21,10 +21,7 @@ const NUMBERS: Readonly<Record<string, Numbers>> = {
   arm64: GENERIC,
   riscv64: GENERIC,
   loong64: GENERIC,
-  ia32: { requestKey: 287, keyctl: 288 },
-  arm: { requestKey: 310, keyctl: 311 },
   ppc64: { requestKey: 270, keyctl: 271 },
-  s390x: { requestKey: 279, keyctl: 280 },
 };
 
 /** include/uapi/linux/keyctl.h */
@@ -39,8 +36,8 @@ const cKeyctl = findFunction<
   (number: number, operation: number, serial: number, buffer: Uint8Array, length: number) => number
 >('long syscall(long number, long operation, long serial, void *buffer, size_t length)');
 
-/** Null where the kernel has no such service or its numbers are not known. */
-const numbers = (process.platform === 'linux' && NUMBERS[arch]) || null;
+/** Null where its numbers are not known. */
+const numbers = NUMBERS[arch] ?? null;
 
 /**
  * The serial of the "user" key with this description in the keyrings of the process (thread, process, session;

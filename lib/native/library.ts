@@ -1,7 +1,7 @@
 /**
  * Loads koffi and hands out C functions of the running process (libc, and the OpenSSL that node itself
- * links), or of a library of the system. The only place that knows how a C function is found. Where koffi has no
- * build for the machine, every lookup is null and the callers fall back or say what is lost.
+ * links), or of a library of the system. The only place that knows how a C function is found. Where koffi cannot be
+ * used, every lookup is null and the callers fall back or say what is lost.
  */
 import { createRequire } from 'node:module';
 import createDebug from 'debug';
@@ -11,16 +11,23 @@ type Koffi = typeof import('koffi');
 const debug = createDebug('luksfuse:native');
 const require = createRequire(import.meta.url);
 
-function loadKoffi(): Koffi | null {
+function loadKoffi(): { koffi: Koffi; lack: null } | { koffi: null; lack: string } {
   try {
-    return require('koffi') as Koffi;
+    const koffi = require('koffi') as Koffi;
+    // Our prototypes and structures have addresses, and what is as wide, as 64-bit numbers.
+    if (koffi.sizeof('void *') === 8) return { koffi, lack: null };
+    return { koffi: null, lack: `${process.arch} has 32-bit addresses` };
   } catch (error) {
-    debug('koffi is not usable here: %s', (error as Error).message);
-    return null;
+    return { koffi: null, lack: (error as Error).message.split('\n')[0]! };
   }
 }
 
-export const koffi = loadKoffi();
+const loaded = loadKoffi();
+if (loaded.lack) debug('koffi is not usable here: %s', loaded.lack);
+
+export const koffi = loaded.koffi;
+/** Why no C function can be called here; null where they can. */
+export const koffiLack = loaded.lack;
 const processSymbols = koffi?.load(null) ?? null;
 
 type FindFunction = <F extends (...args: never[]) => unknown>(prototype: string) => F | null;

@@ -2,9 +2,13 @@
  * Memory that never reaches swap, a core dump or a forked child, and a process nobody may trace.
  * Knows nothing of what is kept in it.
  */
+import fs from 'node:fs';
+import createDebug from 'debug';
 import { findFunction, koffi } from './library.js';
+import { PAGE_BYTES } from './page-size.js';
 
-const PAGE_BYTES = 4096;
+const debug = createDebug('luksfuse:native');
+
 const PROT_READ_WRITE = 0x3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
@@ -24,9 +28,10 @@ const madvise = findFunction<(at: bigint, length: number, advice: number) => num
 const prctl = findFunction<(option: number, a: number, b: number, c: number, d: number) => number>(
   'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
 );
-const mallocUsableSize = findFunction<(object: number) => number>(
-  'size_t malloc_usable_size(uint64_t object)',
-);
+/** Only glibc's: others end the process where an address is not that of an object after all. */
+const mallocUsableSize =
+  findFunction('const char *gnu_get_libc_version()') &&
+  findFunction<(object: number) => number>('size_t malloc_usable_size(uint64_t object)');
 const setrlimit = findFunction<(resource: number, limits: BigUint64Array) => number>(
   'int setrlimit(int resource, void *limits)',
 );
@@ -37,11 +42,29 @@ export interface LockedPages {
   sizeBytes: number;
 }
 
+let isRefused = false;
+
+/** True where keys of this thread lie in memory that could not be locked. */
+export function hasUnlockedKeys(): boolean {
+  return isRefused;
+}
+
+function note(isLocked: boolean): boolean {
+  isRefused ||= !isLocked;
+  return isLocked;
+}
+
 /**
  * Maps zeroed, locked, undumpable pages for at least `sizeBytes`. Null where the machine has no koffi or
  * RLIMIT_MEMLOCK is used up.
  */
 export function allocateLocked(sizeBytes: number): LockedPages | null {
+  const pages = mapLocked(sizeBytes);
+  note(pages !== null);
+  return pages;
+}
+
+function mapLocked(sizeBytes: number): LockedPages | null {
   if (!mmap || !mlock || !madvise || !munmap) return null;
   const length = Math.ceil(sizeBytes / PAGE_BYTES) * PAGE_BYTES;
   const address = BigInt.asUintN(64, mmap(null, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
@@ -74,6 +97,10 @@ export function addressOf(buffer: Uint8Array): number | null {
 
 /** Keeps memory of someone else's from swap and core dumps. False where RLIMIT_MEMLOCK forbids it. */
 export function lockMemory(address: number, sizeBytes: number): boolean {
+  return note(lockRange(address, sizeBytes));
+}
+
+function lockRange(address: number, sizeBytes: number): boolean {
   if (!mlock || !madvise || mlock(BigInt(address), sizeBytes) !== 0) return false;
   madvise(BigInt(address), sizeBytes, MADV_DONTDUMP);
   return true;
@@ -89,7 +116,7 @@ const END_OF_ADDRESSES = 2n ** 48n;
 
 function lockPagesAround(address: number, sizeBytes: number): boolean {
   const start = address - (address % PAGE_BYTES);
-  return lockMemory(start, Math.ceil((address + sizeBytes - start) / PAGE_BYTES) * PAGE_BYTES);
+  return lockRange(start, Math.ceil((address + sizeBytes - start) / PAGE_BYTES) * PAGE_BYTES);
 }
 
 function viewHeapObject(address: number, sizeBytes: number): BigUint64Array {
@@ -120,23 +147,33 @@ function lockPointee(address: number): void {
  * neighbours on those pages are locked with them. False where RLIMIT_MEMLOCK forbids it.
  */
 export function lockHeapObject(address: number, before: BigUint64Array): boolean {
-  if (!koffi || !mallocUsableSize) return false;
+  if (!koffi || !mallocUsableSize) return note(false);
   const sizeBytes = mallocUsableSize(address);
   viewHeapObject(address, sizeBytes).forEach((word, index) => {
     const isAddress = word % 8n === 0n && word >= MIN_ADDRESS && word < END_OF_ADDRESSES;
     // A word that nobody wrote may be left from who had this memory before, and point anywhere.
     if (isAddress && word !== before[index]) lockPointee(Number(word));
   });
-  return lockPagesAround(address, sizeBytes);
+  return note(lockPagesAround(address, sizeBytes));
 }
 
 /** As `lockHeapObject`, for an object that points to nothing of the kind. */
 export function lockHeapBlock(address: number): boolean {
-  return mallocUsableSize !== null && lockPagesAround(address, mallocUsableSize(address));
+  return note(mallocUsableSize !== null && lockPagesAround(address, mallocUsableSize(address)));
 }
 
-/** No core dumps, no ptrace and no /proc/PID/mem for this process from now on. */
+/** No memory in core dumps (core(5)), for this process and those it starts. */
+function emptyCoreDumps(): void {
+  try {
+    fs.writeFileSync('/proc/self/coredump_filter', '0');
+  } catch (error) {
+    debug('core dumps have memory in them: %s', (error as Error).message);
+  }
+}
+
+/** No core dumps, no ptrace and no /proc/PID/mem for this process from now on; without koffi only the first. */
 export function makeProcessUndumpable(): void {
+  if (!koffi) emptyCoreDumps();
   prctl?.(PR_SET_DUMPABLE, 0, 0, 0, 0);
   setrlimit?.(RLIMIT_CORE, new BigUint64Array([0n, 0n]));
 }

@@ -3,6 +3,7 @@
  * inherit its descriptor: what is written there outlives the one that wrote it.
  * Knows nothing of what is kept in it.
  */
+import fs from 'node:fs';
 import { checkResult, orUnsupported } from './call.js';
 import { findFunction, koffi } from './library.js';
 
@@ -29,9 +30,14 @@ export function viewMemory(handle: MemoryHandle): ArrayBufferLike {
   return handle instanceof SharedArrayBuffer ? handle : koffi!.view(handle.address, handle.sizeBytes);
 }
 
-/** True where the functions below can be called. */
-export function canShareBetweenProcesses(): boolean {
-  return process.platform === 'linux' && cMemfdCreate !== null && cMmap !== null;
+/** Why processes cannot share memory by the functions below; null if they can. */
+export function findSharingObstacle(): string | null {
+  try {
+    fs.closeSync(createMemoryFile(1));
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** The descriptor of zeroed memory with no name in any directory (memfd_create(2)). */

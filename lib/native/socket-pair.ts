@@ -21,7 +21,7 @@ const cRecvmsg = findFunction<(fd: number, message: Uint8Array, flags: number) =
   'intptr_t recvmsg(int fd, void *message, int flags)',
 );
 
-const WORD_BYTES = koffi?.sizeof('void *') ?? 8;
+const WORD_BYTES = 8;
 /** struct cmsghdr: a word, two ints, and then the descriptor. */
 const CMSG_DATA = WORD_BYTES + 8;
 const CMSG_BYTES = Math.ceil((CMSG_DATA + 4) / WORD_BYTES) * WORD_BYTES;
@@ -33,7 +33,7 @@ const MESSAGE_BYTES = 512;
 
 /** True where the functions below can be called. */
 export function canPassDescriptors(): boolean {
-  return process.platform === 'linux' && cSocketpair !== null && cRecvmsg !== null;
+  return cSocketpair !== null && cRecvmsg !== null;
 }
 
 /** Two connected stream sockets, closed in programs that are started unless they are handed to them. */
@@ -44,11 +44,9 @@ export function createSocketPair(): [number, number] {
   return [sockets[0]!, sockets[1]!];
 }
 
-/** Pointers and sizes at `offset`, in the machine's word. */
+/** Pointers and sizes at `offset`. */
 function setWords(memory: Buffer, offset: number, words: readonly number[]): void {
-  const start = memory.byteOffset + offset;
-  if (WORD_BYTES === 8) new BigUint64Array(memory.buffer, start, words.length).set(words.map(BigInt));
-  else new Uint32Array(memory.buffer, start, words.length).set(words);
+  new BigUint64Array(memory.buffer, memory.byteOffset + offset, words.length).set(words.map(BigInt));
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
  * read(2), pread(2), write(2) and pwrite(2), as `fs.readSync` and `fs.writeSync` make them, and a quarter of a
- * microsecond cheaper for memory whose address was noted once. All else, and all where koffi has no build, is left to
+ * microsecond cheaper for memory whose address was noted once. All else, and all where koffi cannot be used, is left to
  * node:fs.
  */
 import fs from 'node:fs';
@@ -15,12 +15,11 @@ type TransferAt = (fd: number, address: number, lengthBytes: number, offsetBytes
 
 const cRead = findFunction<Transfer>('intptr_t read(int fd, uint64_t address, size_t length)');
 const cWrite = findFunction<Transfer>('intptr_t write(int fd, uint64_t address, size_t length)');
-// With 64 in their names offsets have 64 bits on every machine; a libc without the names leaves it to node:fs.
 const cReadAt = findFunction<TransferAt>(
-  'intptr_t pread64(int fd, uint64_t address, size_t length, int64_t offset)',
+  'intptr_t pread(int fd, uint64_t address, size_t length, int64_t offset)',
 );
 const cWriteAt = findFunction<TransferAt>(
-  'intptr_t pwrite64(int fd, uint64_t address, size_t length, int64_t offset)',
+  'intptr_t pwrite(int fd, uint64_t address, size_t length, int64_t offset)',
 );
 
 interface PinnedMemory {

@@ -24,7 +24,7 @@ export class CryptSegment implements VolumeSegment {
     this.layout = layout;
     this.#device = device;
     // Whether the null cipher may be used is layoutVolume's to say, and was said.
-    const options = { allowNullCipher: true };
+    const options = { allowNullCipher: true, allowXtsGb: true };
     this.#cipher = createSectorCipher(encryption, volumeKey, layout.sectorSizeBytes, options);
     this.#sector = allocateIoBuffer(layout.sectorSizeBytes);
     this.#before = Buffer.alloc(layout.sectorSizeBytes);

@@ -14,6 +14,7 @@ import {
 } from '../format/model.js';
 import type { Reencryption } from '../format/reencryption.js';
 import { isInReencryption, requireReadablePayload } from '../format/requirements.js';
+import { canDiscard } from '../native/file.js';
 import { type ReencryptionProgress, requireUnderWay } from './under-way.js';
 
 /** LUKS2 on-disk format, "Config": a persistent flag, which cryptsetup heeds too. */
@@ -96,7 +97,8 @@ export function layoutVolume(header: LuksHeader, payload: Device, options: Layou
     });
     startBytes += sizeBytes;
   }
-  const allowsDiscards = options.allowDiscards || header.config.flags.includes(ALLOW_DISCARDS_FLAG);
+  const allowsDiscards =
+    options.allowDiscards || (canDiscard && header.config.flags.includes(ALLOW_DISCARDS_FLAG));
   return {
     segments,
     ...checkWindow(options.window ?? { offsetBytes: 0 }, segments, startBytes),

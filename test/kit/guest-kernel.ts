@@ -6,26 +6,53 @@ import os from 'node:os';
 import path from 'node:path';
 
 export interface GuestKernel {
-  /** The bzImage. */
+  arch: 'amd64' | 'arm64';
+  /** What QEMU boots. */
   image: string;
+  /** A static busybox for this kernel's machine. */
+  busybox: string;
   /** /lib/modules/RELEASE of the guest, with modules.dep and modules.alias. */
   modulesDir: string;
   release: string;
 }
 
-/** Null where the kernel has not been fetched. */
-export function findGuestKernel(): GuestKernel | null {
-  const cacheDir = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
-  const root = path.join(cacheDir, 'luksfuse/guest');
-  const [release] = fs.existsSync(root) ? fs.readdirSync(path.join(root, 'lib/modules')) : [];
-  if (!release) return null;
-  const modulesDir = path.join(root, 'lib/modules', release);
-  return { image: path.join(root, 'boot', `vmlinuz-${release}`), modulesDir, release };
+/** What guests boot if a test does not care: Debian 12's. */
+export const DEFAULT_KERNEL = 'bookworm-cloud-amd64';
+
+/** Where fetch scripts put what guests are made of. */
+export function guestCacheDir(): string {
+  return path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'luksfuse/guest');
 }
 
-export function requireGuestKernel(): GuestKernel {
-  const kernel = findGuestKernel();
-  if (!kernel) throw new Error('there is no kernel for a guest; run test/kit/fetch-guest-kernel.sh');
+function requireFile(...candidates: string[]): string {
+  const file = candidates.find((candidate) => fs.existsSync(candidate));
+  if (!file)
+    throw new Error(`a guest's kernel was not unpacked whole: ${candidates.join(' or ')} is missing`);
+  return file;
+}
+
+/**
+ * Null if the kernel has not been fetched.
+ * @param name SUITE-FLAVOUR, such as trixie-arm64-16k
+ */
+export function findGuestKernel(name = DEFAULT_KERNEL): GuestKernel | null {
+  const root = path.join(guestCacheDir(), name);
+  if (!fs.existsSync(root)) return null;
+  const [release] = fs.readdirSync(path.join(root, 'lib/modules')) as [string];
+  const modulesDir = path.join(root, 'lib/modules', release);
+  return {
+    arch: name.includes('arm64') ? 'arm64' : 'amd64',
+    // Since Debian 14 it lies beside its modules.
+    image: requireFile(path.join(root, 'boot', `vmlinuz-${release}`), path.join(modulesDir, 'vmlinuz')),
+    busybox: requireFile(path.join(root, 'bin/busybox'), path.join(root, 'usr/bin/busybox')),
+    modulesDir,
+    release,
+  };
+}
+
+export function requireGuestKernel(name = DEFAULT_KERNEL): GuestKernel {
+  const kernel = findGuestKernel(name);
+  if (!kernel) throw new Error(`there is no kernel ${name} for a guest; run test/kit/fetch-guest-kernel.sh`);
   return kernel;
 }
 

@@ -1,12 +1,13 @@
 /**
  * Boots a Linux guest in QEMU, without KVM, to run one script: a kernel with device-mapper and virtio disks
- * where this machine has none. The guest is x86-64 and runs this machine's own programs.
+ * where this machine has none. The guest runs this machine's own programs, if it is of the same architecture.
  */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
 import { encodeCpio } from './cpio.js';
-import { requireGuestKernel } from './guest-kernel.js';
+import { type GuestKernel, requireGuestKernel } from './guest-kernel.js';
+import { type GuestMachine, MACHINES } from './guest-machine.js';
 import { buildInitramfs, bundleTool, EXIT_MARK, SCRIPT_PATH } from './initramfs.js';
 import { run } from './run.js';
 import { makeTempDir } from './temp.js';
@@ -23,6 +24,14 @@ export interface GuestOptions {
   disks?: readonly GuestDisk[];
   /** More files for the guest, by absolute path. */
   files?: Readonly<Record<string, string | Uint8Array>>;
+  /** What boots; DEFAULT_KERNEL if not said. */
+  kernel?: GuestKernel;
+  /** As QEMU's -cpu; the machine's own if not said. */
+  cpu?: string;
+  /** 1 if not said. */
+  cpuCount?: number;
+  /** 512 if not said. */
+  memoryMiB?: number;
   /** Programs of this machine besides busybox, by name. */
   tools?: readonly string[];
   /** More arguments for QEMU, such as -qmp for a test that plugs a disk while the script runs. */
@@ -43,31 +52,37 @@ export interface GuestResult {
 }
 
 const DEFAULT_TIMEOUT_MS = 120_000;
-const MEMORY_MIB = 512;
 /** How much of the kernel's last words goes into an error. */
 const LOG_TAIL_CHARS = 2000;
 
-/** TCG emulates AES-NI and AVX, but the generic code is the reference and has no CPU to depend on. */
-const MACHINE_ARGS = [
-  ...['-machine', 'q35,accel=tcg', '-cpu', 'qemu64', '-m', `${MEMORY_MIB}`],
-  ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-];
+function machineArgs(machine: GuestMachine, options: GuestOptions): string[] {
+  const { cpu = machine.cpu, cpuCount = 1, memoryMiB = 512 } = options;
+  return [
+    ...[...machine.args, '-cpu', cpu, '-smp', `${cpuCount}`, '-m', `${memoryMiB}`],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+  ];
+}
 
-/**
- * Without the kernel's self-tests of each cipher and the mitigations of real processors, which are slow in TCG, and
- * without its check of the timer, which fails where this machine is busy.
- */
-const KERNEL_COMMAND_LINE =
-  'console=ttyS0 quiet panic=-1 nokaslr mitigations=off cryptomgr.notests=1 no_timer_check';
+/** Without the kernel's self-tests of each cipher and the mitigations of real processors, which are slow in TCG. */
+function kernelCommandLine({ ports, kernelArgs }: GuestMachine): string {
+  return `console=${ports.kernel} quiet panic=-1 nokaslr mitigations=off cryptomgr.notests=1 ${kernelArgs}`;
+}
 
-let commonInitramfs: Promise<Buffer> | null = null;
+/** The archives that guests have in common, by their kernels' images. */
+const commonInitramfs = new Map<string, Buffer>();
 
-async function writeInitramfs(file: string, options: GuestOptions): Promise<void> {
-  commonInitramfs ??= buildInitramfs(requireGuestKernel());
+function initramfsFor(kernel: GuestKernel): Buffer {
+  const common =
+    commonInitramfs.get(kernel.image) ?? buildInitramfs(kernel, MACHINES[kernel.arch].ports.output);
+  commonInitramfs.set(kernel.image, common);
+  return common;
+}
+
+async function writeInitramfs(file: string, kernel: GuestKernel, options: GuestOptions): Promise<void> {
   const tools = await Promise.all((options.tools ?? []).map(bundleTool));
   const texts = { ...options.files, [SCRIPT_PATH]: options.script };
   const files = Object.entries(texts).map(([path, content]) => ({ path, bytes: Buffer.from(content) }));
-  fs.writeFileSync(file, Buffer.concat([await commonInitramfs, encodeCpio([...tools.flat(), ...files])]));
+  fs.writeFileSync(file, Buffer.concat([initramfsFor(kernel), encodeCpio([...tools.flat(), ...files])]));
 }
 
 function diskArgs(disks: readonly GuestDisk[]): string[] {
@@ -92,12 +107,13 @@ export async function bootGuest(t: Test, options: GuestOptions): Promise<GuestRe
   const initramfs = path.join(dir, 'initramfs');
   const outputFile = options.outputFile ?? path.join(dir, 'output');
   const logFile = path.join(dir, 'kernel-log');
-  await writeInitramfs(initramfs, options);
-  const bootArgs = ['-kernel', requireGuestKernel().image, '-initrd', initramfs];
-  const serialArgs = ['-serial', `file:${logFile}`, '-serial', `file:${outputFile}`];
+  const kernel = options.kernel ?? requireGuestKernel();
+  const machine = MACHINES[kernel.arch];
+  await writeInitramfs(initramfs, kernel, options);
+  const bootArgs = ['-kernel', kernel.image, '-initrd', initramfs, '-append', kernelCommandLine(machine)];
   const args = [
-    ...['--pdeathsig', 'KILL', 'qemu-system-x86_64'],
-    ...[...MACHINE_ARGS, ...bootArgs, '-append', KERNEL_COMMAND_LINE, ...serialArgs],
+    ...['--pdeathsig', 'KILL', machine.qemu, ...machineArgs(machine, options), ...bootArgs],
+    ...machine.serialArgs(logFile, outputFile),
     ...[...diskArgs(options.disks ?? []), ...(options.qemuArgs ?? [])],
   ];
   const read = (file: string) => (fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '');

@@ -1,6 +1,6 @@
 /**
  * The initramfs of a guest: busybox, an init that runs one script, and the kernel modules for virtio disks,
- * ext4, device-mapper and every cipher and hash the kernel's generic code has. The kernel itself asks modprobe for
+ * ext4, FUSE, loop devices, device-mapper and every cipher and hash the kernel's generic code has. The kernel itself asks modprobe for
  * a cipher when it is first named, by the aliases of modules.alias. Knows nothing of QEMU.
  */
 import fs from 'node:fs';
@@ -10,7 +10,10 @@ import { findModules, type GuestKernel } from './guest-kernel.js';
 import { run, TOOL_PATH } from './run.js';
 
 /** Loaded by init, in this order. */
-const LOADED_MODULES = ['virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ext4', 'dm_mod', 'dm_crypt'];
+const LOADED_MODULES = [
+  ...['virtio_pci', 'virtio_blk', 'virtio_scsi', 'sd_mod', 'ext4', 'fuse', 'loop'],
+  ...['dm_mod', 'dm_crypt'],
+];
 const MODULE_DIRS = /^kernel\/(crypto|lib\/crypto)\//;
 /** What busybox modprobe reads. */
 const MODULE_INDEXES = ['modules.dep', 'modules.alias', 'modules.softdep', 'modules.builtin'];
@@ -24,10 +27,10 @@ export const EXIT_MARK = 'guest-exit-status:';
 export const NEXT_ROOT = '/next-root';
 
 /**
- * The script's output goes to the second serial port, raw, as the kernel speaks on the first. A port that is
+ * The script's output goes to a serial port of its own, raw, as the kernel speaks on the first. A port that is
  * closed has sent all it had. QEMU runs with -no-reboot, so reboot is the quick way out.
  */
-const INIT = `#!/bin/busybox sh
+const initScript = (outputPort: string) => `#!/bin/busybox sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 busybox mount -t devtmpfs dev /dev
 busybox mount -t proc proc /proc
@@ -35,11 +38,11 @@ busybox mount -t sysfs sys /sys
 busybox --install -s
 mkdir -p /tmp /run
 ${LOADED_MODULES.map((name) => `modprobe ${name}`).join('\n')}
-stty -F /dev/ttyS1 raw
-sh ${SCRIPT_PATH} </dev/null >/dev/ttyS1 2>&1
+stty -F /dev/${outputPort} raw
+sh ${SCRIPT_PATH} </dev/null >/dev/${outputPort} 2>&1
 status=$?
 [ -e ${NEXT_ROOT}/sbin/init ] && exec switch_root ${NEXT_ROOT} /sbin/init
-echo "${EXIT_MARK} $status" >/dev/ttyS1
+echo "${EXIT_MARK} $status" >/dev/${outputPort}
 sync
 reboot -f
 `;
@@ -74,8 +77,9 @@ function bundleModules(kernel: GuestKernel): CpioFile[] {
 }
 
 /** The archive that all guests of this kernel have in common; `encodeCpio` of more may follow it. */
-export async function buildInitramfs(kernel: GuestKernel): Promise<Buffer> {
-  const init = { path: '/init', bytes: Buffer.from(INIT), isExecutable: true };
+export function buildInitramfs(kernel: GuestKernel, outputPort: string): Buffer {
+  const init = { path: '/init', bytes: Buffer.from(initScript(outputPort)), isExecutable: true };
+  const busybox = { path: '/bin/busybox', bytes: fs.readFileSync(kernel.busybox), isExecutable: true };
   const directories = ['/dev', '/proc', '/sys', '/sbin', '/usr/bin', '/usr/sbin'];
-  return encodeCpio([init, ...(await bundleTool('busybox')), ...bundleModules(kernel)], directories);
+  return encodeCpio([init, busybox, ...bundleModules(kernel)], directories);
 }

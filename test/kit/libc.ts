@@ -41,6 +41,12 @@ export const copyFileRange = bind<
   ) => number
 >('intptr_t copy_file_range(int from, void *fromAt, int to, void *toAt, size_t size, unsigned int flags)');
 
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+export const fcntl = bind<(fd: number, command: number, flags: number) => number>(
+  'int fcntl(int fd, int command, long flags)',
+);
+
 export const mmap = bind<
   (at: null, size: number, prot: number, flags: number, fd: number, offset: number) => bigint
 >('void *mmap(void *at, size_t size, int prot, int flags, int fd, int64_t offset)');

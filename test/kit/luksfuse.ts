@@ -53,6 +53,7 @@ export interface MountOptions {
   args?: readonly string[];
   /** An existing directory or regular file; without it a directory is made beside the payload. */
   mountpoint?: string;
+  env?: Record<string, string>;
 }
 
 /** Mounts the volume; the teardown of `t` unmounts it where the test has not. */
@@ -60,7 +61,8 @@ export async function mountVolume(t: Test, volume: VolumeArgs, options: MountOpt
   const mountpoint =
     options.mountpoint ?? fs.mkdtempSync(path.join(path.dirname(volume.payload), 'mountpoint-'));
   const file = fs.statSync(mountpoint).isDirectory() ? path.join(mountpoint, 'payload') : mountpoint;
-  await mustLuksfuse(['mount', ...unlockArgs(volume), ...(options.args ?? []), volume.payload, mountpoint]);
+  const { args = [], env = {} } = options;
+  await mustLuksfuse(['mount', ...unlockArgs(volume), ...args, volume.payload, mountpoint], { env });
   t.teardown(() => clearMount(mountpoint));
   return {
     mountpoint,

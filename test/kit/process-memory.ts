@@ -2,6 +2,7 @@
  * Looks for bytes in all the memory of another process, as root can.
  */
 import fs from 'node:fs';
+import { PAGE_BYTES } from '../../lib/native/page-size.js';
 import { isRunning, readProcFile } from './processes.js';
 
 export interface Found {
@@ -90,8 +91,31 @@ export function searchMemory(pid: number, needles: Needles): Found[] {
   return whileStopped(pid, () => searchStopped(pid, needles));
 }
 
+/** /proc/PID/pagemap: bit 58 of a page's eight bytes says that it guards a region, without a mapping of its own. */
+function isGuard(pagemap: number, address: number): boolean {
+  const entry = Buffer.alloc(8);
+  fs.readSync(pagemap, entry, 0, 8, Math.floor(address / PAGE_BYTES) * 8);
+  return (entry[7]! & 0x04) !== 0;
+}
+
+/** Fills `piece` from address `at` on. Guard pages, which glibc 2.42 has in the regions of its stacks, count as zeros. */
+function readPages(mem: number, pagemap: number, piece: Buffer, at: number): Buffer {
+  for (let done = 0; done < piece.length; ) {
+    try {
+      done += fs.readSync(mem, piece, done, piece.length - done, at + done);
+    } catch (error) {
+      if (!isGuard(pagemap, at + done)) throw error;
+      const pageEnd = Math.min(done + PAGE_BYTES - ((at + done) % PAGE_BYTES), piece.length);
+      piece.fill(0, done, pageEnd);
+      done = pageEnd;
+    }
+  }
+  return piece;
+}
+
 function searchStopped(pid: number, needles: Needles): Found[] {
-  const fd = fs.openSync(`/proc/${pid}/mem`, 'r');
+  const mem = fs.openSync(`/proc/${pid}/mem`, 'r');
+  const pagemap = fs.openSync(`/proc/${pid}/pagemap`, 'r');
   const piece = Buffer.alloc(PIECE_BYTES);
   try {
     return listRegions(pid)
@@ -99,7 +123,7 @@ function searchStopped(pid: number, needles: Needles): Found[] {
       .flatMap((region) => {
         const readPiece = (at: number) => {
           const length = Math.min(PIECE_BYTES, region.end - at);
-          return piece.subarray(0, fs.readSync(fd, piece, 0, length, at));
+          return readPages(mem, pagemap, piece.subarray(0, length), at);
         };
         const isLocked = ['lo', 'dd'].every((flag) => region.flags.includes(flag));
         return Object.entries(needles).flatMap(([name, needle]) => {
@@ -108,7 +132,8 @@ function searchStopped(pid: number, needles: Needles): Found[] {
         });
       });
   } finally {
-    fs.closeSync(fd);
+    fs.closeSync(mem);
+    fs.closeSync(pagemap);
     piece.fill(0);
   }
 }

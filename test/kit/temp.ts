@@ -1,7 +1,7 @@
 /**
- * Temporary directories that are gone when the test is. Each name carries the checkout and the pid of its test
- * process, so that whatever is left behind can be told from what a running test, or the test of another
- * checkout, still owns (leftovers.ts).
+ * Temporary directories that are gone when the test is. Each name carries the checkout, the host (worlds have names of
+ * their own) and the pid of its test process, so that whatever is left behind can be told from what a running test, or
+ * the test of another checkout, still owns (leftovers.ts).
  */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -10,7 +10,7 @@ import path from 'node:path';
 import type { Test } from 'tap';
 import { PROJECT_DIR } from './luksfuse.js';
 
-const CHECKOUT = createHash('sha256').update(PROJECT_DIR).digest('hex').slice(0, 6);
+const CHECKOUT = createHash('sha256').update(`${os.hostname()}:${PROJECT_DIR}`).digest('hex').slice(0, 6);
 
 /** Every directory of a test starts with this and the pid; leftovers.ts looks for it. */
 export const TEMP_PREFIX = `luksfuse-test-${CHECKOUT}-`;

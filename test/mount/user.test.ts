@@ -278,6 +278,8 @@ t.test('a user mounts', { skip }, async (t) => {
     const refused = await mountWithout(makeMountpoint(t, 'directory'), 'dev-fuse');
     t.equal(refused.code, 4);
     t.match(refused.stderr, /needs the package koffi.*mount as root/);
+    const onFile = await mountWithout(makeMountpoint(t, 'file'), 'auto');
+    t.match(onFile.stderr, /needs the package koffi/, 'which the other one cannot do');
     if (skipFor('fuse-native')) return;
     const served = await mountWithout(makeMountpoint(t, 'directory'), 'auto');
     t.equal(served.code, 0, served.stderr);

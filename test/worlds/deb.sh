@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the .deb in a fresh Debian 13, uses it as its users would, and removes it. Needs root; see fresh-debian.sh.
+# Installs the .deb in a fresh Debian 13, uses it as its users would, and removes it, and tells so in TAP. Needs root; see
+# fresh-debian.sh.
 #
 #   test/worlds/deb.sh [PACKAGE.deb]      by default the one that "npm run package" has made
 set -eu
@@ -12,8 +13,9 @@ if [ "${1-}" != --beside ]; then
 fi
 
 chroot "$ROOT" env -i PATH=/usr/sbin:/usr/bin LC_ALL=C.UTF-8 bash -euo pipefail <<'INSIDE'
-step() { echo "== $*"; }
-trap 'echo "FAILED in line $LINENO: $BASH_COMMAND"' ERR
+current=install
+step() { echo "ok - $current"; current=$*; }
+trap 'echo "not ok - $current: line $LINENO: $BASH_COMMAND"' ERR
 
 step version, dependencies
 luksfuse --version
@@ -55,6 +57,6 @@ systemd-analyze verify /usr/lib/systemd/system/luksfuse@.service
 step remove
 apt-get purge -y -qq luksfuse >/dev/null
 leftovers=$(find / -xdev -name '*luksfuse*' -not -path '/var/tmp/*' -not -path '/var/log/*' -not -path '/var/cache/*')
-[ -z "$leftovers" ] || { echo "left behind: $leftovers"; exit 1; }
+[ -z "$leftovers" ] || { echo "not ok - left behind: $leftovers"; exit 1; }
+step
 INSIDE
-echo "the package works in Debian 13"

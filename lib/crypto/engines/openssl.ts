@@ -53,7 +53,8 @@ function findCbcChain(kernel: Kernel, cipher: CipherRow, key: Uint8Array): CbcCh
 }
 
 function findXtsSector(kernel: Kernel, cipher: CipherRow, key: Uint8Array): XtsSector | null {
-  const base = kernel.address;
+  // OpenSSL's only other XTS is SM4's, by default the one of GB/T 17964 and not of IEEE 1619.
+  const base = cipher.name === 'aes' ? kernel.address : null;
   const pair = base === null ? null : findPair(cipher, 'XTS', key, key.length / 2);
   if (base === null || !pair) return null;
   const { encryption, decryption } = pair;

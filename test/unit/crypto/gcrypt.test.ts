@@ -14,8 +14,10 @@ import { opensslEngine } from '../../../lib/crypto/engines/openssl.js';
 import { wasmEngine } from '../../../lib/crypto/engines/wasm.js';
 import { requireKernel } from '../../../lib/crypto/kernel.js';
 import { createSectorCipher, findEngines } from '../../../lib/crypto/sector-cipher.js';
-import { run } from '../../kit/run.js';
+import { loadLibrary } from '../../../lib/native/library.js';
+import { mustRun, run } from '../../kit/run.js';
 import { makeTempDir } from '../../kit/temp.js';
+import { judgeAll } from './verdicts.js';
 
 const kernel = requireKernel();
 
@@ -142,6 +144,40 @@ t.test('the library says nothing', { skip }, async (t) => {
   const { code, stdout, stderr } = await runProgram({});
   t.strictSame([code, stderr], [0, '']);
   t.equal(stdout.toString(), `gcrypt-ffi ${expectedText()}`);
+});
+
+/** By libgcrypt's names. */
+function listFeatures(): string[] {
+  const getConfig = loadLibrary('libgcrypt.so.20')!<(mode: number, what: string) => string>(
+    'const char *gcry_get_config(int mode, const char *what)',
+  )!;
+  return getConfig(0, 'hwflist').trim().split(':').slice(1, -1);
+}
+
+/** Judges the engine in a process whose libgcrypt was told first to leave features of the processor alone. */
+const WITHOUT_FEATURE = `
+  const { loadLibrary } = await import('${CRYPTO}../native/library.js');
+  const control = loadLibrary('libgcrypt.so.20')('uint32_t gcry_control(int command, ...)');
+  const GCRYCTL_DISABLE_HWF = 63;
+  if (control(GCRYCTL_DISABLE_HWF, 'str', process.argv[1], 'void *', null) !== 0) throw new Error('not turned off');
+  const { gcryptEngine } = await import('${CRYPTO}engines/gcrypt.js');
+  const { judgeAll } = await import('${new URL('./verdicts.js', import.meta.url).href}');
+  process.stdout.write(JSON.stringify(judgeAll(gcryptEngine)));
+`;
+
+t.test('with each feature of the processor turned off it is right, or not used', { skip }, async (t) => {
+  const all = judgeAll(gcryptEngine);
+  t.strictSame(all.wrong, []);
+  const features = listFeatures();
+  t.ok(features.length > 5);
+  const widest = features.filter((feature) => /avx512|gfni|vaes/.test(feature)).join(',');
+  for (const feature of [...features, widest]) {
+    const args = ['--input-type=module', '-e', WITHOUT_FEATURE, feature];
+    const { stdout } = await mustRun(process.execPath, args);
+    const { right, wrong } = JSON.parse(stdout.toString());
+    t.strictSame(wrong, [], `without ${feature}`);
+    t.comment(`without ${feature}: ${right.length} of ${all.right.length} uses`);
+  }
 });
 
 t.test('a library that is broken is not used', async (t) => {

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { allocateIoBuffer, releaseIoBuffer, requireKernel } from '../../../lib/crypto/kernel.js';
+import { run } from '../../kit/run.js';
 
 t.test('the static data of the module ends before the regions begin', async (t) => {
   t.ok(requireKernel().functions.staticEndOffset() <= 65536);
@@ -36,4 +37,13 @@ t.test('room for keys is bounded, zeroed and used again', async (t) => {
   t.equal(kernel.allocateKey(5000), offset);
   t.ok(kernel.bytes.subarray(offset, offset + 5000).every((byte) => byte === 0));
   t.throws(() => kernel.allocateKey(70_000), { code: 'NO_MEMORY' });
+});
+
+const isX64 = process.arch === 'x64';
+t.test('a processor without SIMD, such as QEMU gives by default, is named', { skip: !isX64 }, async (t) => {
+  const kernel = new URL('../../../lib/crypto/kernel.js', import.meta.url);
+  const program = `import(${JSON.stringify(kernel)}).then((kernel) => kernel.requireKernel())
+    .catch((error) => console.log(error.code, error.message))`;
+  const { stdout } = await run(process.execPath, ['--no-enable-sse4-1', '-e', program]);
+  t.match(`${stdout}`, /^UNSUPPORTED .*SIMD.*a newer CPU model/);
 });

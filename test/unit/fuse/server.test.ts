@@ -4,7 +4,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import { LuksError, systemError } from '../../../lib/errors.js';
 import * as abi from '../../../lib/fuse/abi.js';
+import { Burst } from '../../../lib/fuse/burst.js';
+import { CachePolicy } from '../../../lib/fuse/cache-policy.js';
 import { Counters } from '../../../lib/fuse/counters.js';
+import { MAX_WRITE_BYTES, serveInit } from '../../../lib/fuse/init-operation.js';
 import { type Field, Harness, MAX_WRITE, STORE_BYTES } from './request.js';
 
 const { errno } = constants;
@@ -60,6 +63,27 @@ t.test('FUSE_INIT', (t) => {
   t.equal(new Harness().send(abi.FUSE_INIT, 0n, ...init(6, 99))!.error, errno.EPROTO);
   const newer = new Harness().send(abi.FUSE_INIT, 0n, ...init(8, 0))!;
   t.same([newer.error, newer.body.readUInt32LE(0)], [0, 7], 'a newer major is told ours and asks again');
+  t.end();
+});
+
+t.test('no kernel reads more than an answer holds, whatever its pages are', (t) => {
+  const h = new Harness();
+  const policy = new CachePolicy('auto');
+  for (const [pageBytes, pages] of [
+    [4096, 256],
+    [16_384, 64],
+    [65_536, 16],
+  ] as const) {
+    h.send(abi.FUSE_INIT, 0n, ...[7, 45, 131_072, 0xffff_ffff, 0xffff_ffff], Buffer.alloc(44));
+    // The arguments are still in the frame.
+    serveInit({ frame: h.frame, policy }, pageBytes);
+    const body = Buffer.from(h.frame.data(abi.fuse_init_out.SIZE));
+    t.equal(body.readUInt16LE(abi.fuse_init_out.max_pages), pages, `${pageBytes}`);
+    t.ok(pages * pageBytes <= MAX_WRITE_BYTES, 'as long as the frame of a worker');
+    const receivable = Burst.memoryBytes(MAX_WRITE_BYTES) - h.frame.requestOffset;
+    const demanded = abi.fuse_in_header.SIZE + abi.fuse_write_in.SIZE + body.readUInt32LE(20);
+    t.ok(receivable >= demanded, 'a WRITE fits as well (fuse_dev_do_read)');
+  }
   t.end();
 });
 

@@ -5,10 +5,10 @@
 import t from 'tap';
 import { findFunction, koffi } from '../../../lib/native/library.js';
 import { copyHeapObject, lockHeapObject } from '../../../lib/native/memory.js';
+import { PAGE_BYTES } from '../../../lib/native/page-size.js';
 import { isLockedHere } from '../../kit/process-memory.js';
 
 const OBJECT_BYTES = 64;
-const PAGE_BYTES = 4096;
 const allocate = findFunction<(alignBytes: number, sizeBytes: number) => number>(
   'uint64_t aligned_alloc(size_t alignment, size_t size)',
 );
