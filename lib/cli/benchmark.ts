@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { BENCHMARK_CIPHERS, benchmarkCipher, type CipherSpeed } from '../crypto/benchmark.js';
 import { availableMemoryKiB } from '../crypto/kdf.js';
 import { benchmarkPbkdf2, chooseKdf, DEFAULT_ITER_TIME_MS } from '../crypto/kdf-choice.js';
+import { LuksError } from '../errors.js';
 import { wholeNumber } from './credential-options.js';
 import { addJsonOption, type JsonOption, print, printResult } from './output.js';
 
@@ -30,6 +31,16 @@ interface KdfCost {
   iterTimeMs?: number;
 }
 
+/** Null for what this machine has not: the rest can be measured. */
+async function orNull<T>(measure: () => T | Promise<T>): Promise<T | null> {
+  try {
+    return await measure();
+  } catch (error) {
+    if (error instanceof LuksError && error.code === 'UNSUPPORTED') return null;
+    throw error;
+  }
+}
+
 async function measureKdfs(): Promise<KdfCost[]> {
   const costs: KdfCost[] = [];
   for (const hash of PBKDF2_HASHES) {
@@ -39,8 +50,8 @@ async function measureKdfs(): Promise<KdfCost[]> {
     });
   }
   for (const type of ['argon2i', 'argon2id'] as const) {
-    const kdf = await chooseKdf({ type, hash: 'sha256' }, KDF_KEY_BYTES);
-    if (kdf.type === 'pbkdf2') continue;
+    const kdf = await orNull(() => chooseKdf({ type, hash: 'sha256' }, KDF_KEY_BYTES));
+    if (kdf === null || kdf.type === 'pbkdf2') continue;
     const { time, memoryKiB, cpus: threads } = kdf;
     costs.push({ kdf: type, time, memoryKiB, threads, iterTimeMs: DEFAULT_ITER_TIME_MS });
   }
@@ -79,7 +90,9 @@ async function benchmark(options: BenchmarkOptions): Promise<void> {
   const ciphers: CipherSpeed[] = [];
   for (const { spec, keyBits } of chosen) {
     for (const sectorSizeBytes of sectorSizes) {
-      const speed = benchmarkCipher(spec, keyBits, sectorSizeBytes);
+      const measure = () => benchmarkCipher(spec, keyBits, sectorSizeBytes);
+      const speed = options.cipher ? measure() : await orNull(measure);
+      if (speed === null) continue;
       ciphers.push(speed);
       show(cipherText(speed));
     }

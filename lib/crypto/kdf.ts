@@ -6,9 +6,9 @@ import { pbkdf2 as nodePbkdf2 } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import { promisify } from 'node:util';
-import { hashRaw } from '@node-rs/argon2';
 import { formatBytes } from '../bytes.js';
 import { LuksError } from '../errors.js';
+import { type Argon2, deriveByArgon2 } from './argon2.js';
 import { hashSizeBytes, requireHash } from './hash.js';
 
 export interface Pbkdf2 {
@@ -19,16 +19,7 @@ export interface Pbkdf2 {
   salt: Buffer;
 }
 
-export interface Argon2 {
-  type: 'argon2i' | 'argon2id';
-  /** Passes over the memory. */
-  time: number;
-  memoryKiB: number;
-  /** Lanes. */
-  cpus: number;
-  salt: Buffer;
-}
-
+export type { Argon2 } from './argon2.js';
 export type Kdf = Pbkdf2 | Argon2;
 
 /** What one derivation may cost. A header is untrusted until a key opens it. */
@@ -62,10 +53,6 @@ const pbkdf2Async = promisify(nodePbkdf2);
 
 /** node:crypto takes the iterations as an int32. */
 const NODE_MAX_ITERATIONS = 2 ** 31 - 1;
-
-/** argon2's `const enum`s, which cannot be imported under isolatedModules. */
-const ARGON2_ALGORITHM = { argon2i: 1, argon2id: 2 } as const;
-const ARGON2_VERSION_0X13 = 1;
 
 /** What can be used without driving another process out of memory. */
 export function availableMemoryKiB(): number {
@@ -138,22 +125,5 @@ export async function deriveKey(
   if (kdf.type === 'pbkdf2') {
     return pbkdf2Async(passphrase, kdf.salt, kdf.iterations, keySizeBytes, requireHash(kdf.hash));
   }
-  try {
-    return await hashRaw(passphrase, {
-      algorithm: ARGON2_ALGORITHM[kdf.type],
-      version: ARGON2_VERSION_0X13,
-      memoryCost: kdf.memoryKiB,
-      timeCost: kdf.time,
-      parallelism: kdf.cpus,
-      outputLen: keySizeBytes,
-      salt: kdf.salt,
-    });
-  } catch (cause) {
-    const costs = `time ${kdf.time}, memory ${kdf.memoryKiB} KiB, ${kdf.cpus} lanes`;
-    throw new LuksError(
-      'HEADER_CORRUPT',
-      `${kdf.type} refuses its parameters (${costs}): ${(cause as Error).message}`,
-      { cause },
-    );
-  }
+  return deriveByArgon2(kdf, passphrase, keySizeBytes);
 }
