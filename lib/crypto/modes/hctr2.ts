@@ -8,8 +8,8 @@ import type { ModeContext, ModeRow, SectorMode } from './mode.js';
 const TWEAK_BYTES = 32;
 const BLOCK_BYTES = 16;
 /** Of setHctr2Key (wasm/assembly/hctr2.ts), which also says where L goes. */
-const SCHEDULE_BYTES = 4624;
-const L_OFFSET = 4608;
+const SCHEDULE_BYTES = 4112;
+const L_OFFSET = 4096;
 
 /** The hash key is the cipher of 0 and L the cipher of 1, little-endian (HCTR2, 3.1). */
 function setKey({ kernel }: ModeContext, block: BlockCipher, schedule: number): void {

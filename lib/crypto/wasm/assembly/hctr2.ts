@@ -4,13 +4,12 @@
  * a sector is its first 16 bytes. Table look-ups by secret bytes: timing is not constant.
  */
 
-/** A schedule, 4624 bytes: the hash key times every byte, what a byte leaves when it is shifted out, and L. */
-const LEFTOVERS: usize = 4096;
-const L: usize = 4608;
+/** A schedule, 4112 bytes: the hash key times every byte, and L. */
+const L: usize = 4096;
 
 /**
  * Makes the tables of the 16-byte hash key at the schedule's start, which the tables then overwrite; the 16-byte L is
- * the caller's, at offset 4608. A polynomial is little-endian; x^-1 = x^127 + x^126 + x^125 + x^120.
+ * the caller's, at offset 4096. A polynomial is little-endian.
  */
 export function setHctr2Key(schedule: usize): void {
   let low = load<u64>(schedule), high = load<u64>(schedule, 8);
@@ -29,38 +28,50 @@ export function setHctr2Key(schedule: usize): void {
     high = ((high << 1) | (low >> 63)) ^ (carry * 0xc200000000000000);
     low = (low << 1) ^ carry;
   }
-  for (let byte: u32 = 0; byte < 256; byte++) {
-    // A byte below the 16 highest bits of a polynomial; each bit that leaves comes back as x^-1.
-    let word: u32 = 0;
-    for (let bit = 0; bit < 8; bit++) word = (word >> 1) ^ ((byte >> bit) & 1 ? 0xe100 : 0);
-    store<u16>(schedule + LEFTOVERS + (byte << 1), <u16>word);
-  }
+}
+
+/** `low` and `high` one behind the other, and of these the 16 bytes from the second on. */
+// @ts-ignore: decorator
+@inline
+function shiftByte(low: v128, high: v128): v128 {
+  return i8x16.shuffle(low, high, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
 }
 
 /**
  * The POLYVAL of a tweak and a message of whole blocks (HCTR2, 3.1), XORed over the 16 bytes at `out`. Each block is
- * added and multiplied by the hash key and x^-128, byte by byte: a byte times the key is added, and everything
- * divided by x^8.
+ * added and multiplied by the hash key and x^-128. First byte by byte: a byte times the key is added, and all shifted down
+ * by a byte; what falls out below gathers in `below`, and is multiplied by x^-128 at the end (x^-64 twice), where
+ * x^-64 = x^63 + x^62 + x^57 + 1 to the polynomials of 64 bits.
  */
 function xorHash(schedule: usize, tweak: usize, message: usize, bytes: usize, out: usize): void {
+  const none = i64x2.splat(0);
   // First the block that says how long the tweak is, in bits, and that the message is of whole blocks.
   let low: u64 = 2 * 256 + 2, high: u64 = 0;
   const end = message + bytes;
   let next = tweak;
   while (true) {
-    let a = low, b = high;
-    low = 0;
-    high = 0;
-    for (let i = 0; i < 16; i++) {
-      const entry = schedule + ((<usize>a & 0xff) << 4);
-      a = (a >> 8) | (b << 56);
-      b >>= 8;
-      low ^= load<u64>(entry);
-      high ^= load<u64>(entry, 8);
-      const leaving = <usize>low & 0xff;
-      low = (low >> 8) | (high << 56);
-      high = (high >> 8) ^ (<u64>load<u16>(schedule + LEFTOVERS + (leaving << 1)) << 48);
+    let product = none, below = none, half = low;
+    for (let i = 0; i < 4; i++) {
+      if (i == 2) half = high;
+      product = v128.xor(product, v128.load(schedule + ((<usize>half & 0xff) << 4)));
+      below = shiftByte(below, product);
+      product = shiftByte(product, none);
+      product = v128.xor(product, v128.load(schedule + (<usize>(half >> 4) & 0xff0)));
+      below = shiftByte(below, product);
+      product = shiftByte(product, none);
+      product = v128.xor(product, v128.load(schedule + (<usize>(half >> 12) & 0xff0)));
+      below = shiftByte(below, product);
+      product = shiftByte(product, none);
+      product = v128.xor(product, v128.load(schedule + (<usize>(half >> 20) & 0xff0)));
+      below = shiftByte(below, product);
+      product = shiftByte(product, none);
+      half >>= 32;
     }
+    const first = <u64>i64x2.extract_lane(below, 0);
+    const second = <u64>i64x2.extract_lane(below, 1) ^ (first << 63) ^ (first << 62) ^ (first << 57);
+    low = <u64>i64x2.extract_lane(product, 0) ^ first ^ (first >> 1) ^ (first >> 2) ^ (first >> 7);
+    low ^= (second << 63) ^ (second << 62) ^ (second << 57);
+    high = <u64>i64x2.extract_lane(product, 1) ^ second ^ (second >> 1) ^ (second >> 2) ^ (second >> 7);
     if (next == end) break;
     low ^= load<u64>(next);
     high ^= load<u64>(next, 8);
