@@ -19,6 +19,8 @@ const SECTOR_SIZES_BYTES = [512, 1024, 2048, 4096];
 const MAX_IV_BYTES = 32;
 const MAX_SECTORS = CHUNK_BYTES / SECTOR_SIZES_BYTES[0]!;
 const MAX_KEY_BYTES = 64;
+/** A prime: no two blocks near each other are equal. */
+const PATTERN_BYTES = 1021;
 /** On both sides of the lengths at which engines, modes and libraries change their way; 64 in all. */
 const PIECES = [1, 2, 4, 7, 17, 33];
 /** Eight digits make an accident unlikely enough. */
@@ -41,13 +43,14 @@ export interface KnownSectors {
   keys: readonly Buffer[];
 }
 
-/** Bytes without a pattern, the same on every machine (a linear congruential generator). */
+/** The same on every machine: bytes of a linear congruential generator, so many of them again and again. */
 export function knownSectors(keyBytes: number): KnownSectors {
-  const bytes = Buffer.alloc(CHUNK_BYTES + MAX_SECTORS * MAX_IV_BYTES + MAX_KEY_BYTES);
-  for (let index = 0, state = 1; index < bytes.length; index += 1) {
+  const pattern = Buffer.alloc(PATTERN_BYTES);
+  for (let index = 0, state = 1; index < PATTERN_BYTES; index += 1) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
-    bytes[index] = state >>> 24;
+    pattern[index] = state >>> 24;
   }
+  const bytes = Buffer.alloc(CHUNK_BYTES + MAX_SECTORS * MAX_IV_BYTES + MAX_KEY_BYTES, pattern);
   const key = bytes.subarray(bytes.length - keyBytes);
   const half = key.subarray(0, Math.floor(keyBytes / 2));
   return {
