@@ -106,7 +106,7 @@ while kill -0 $machine 2>/dev/null; do
   sleep 1
   seconds=$((seconds + 1))
   [ $seconds -lt 300 ] && continue
-  echo "FAILED: it is not down after $seconds s"
+  echo "not ok - it is down after $seconds s"
   status=1
   # The servers before the rest: a file system that dies together with the server that it stands on hangs for ever.
   for pid in $(find "$cgroup" -name cgroup.procs -exec cat {} +); do
@@ -120,7 +120,7 @@ wait $machine || true
 check() {
   local what=$1
   shift
-  if "$@"; then echo "ok: $what"; else echo "FAILED: $what"; status=1; fi
+  if "$@"; then echo "ok - $what"; else echo "not ok - $what"; status=1; fi
 }
 was_clean() { dumpe2fs -h "$1" 2>/dev/null | grep -q '^Filesystem state: *clean' && ! dumpe2fs -h "$1" 2>/dev/null | grep -q needs_recovery; }
 journal=/mnt/journal
