@@ -59,6 +59,7 @@ END
 chmod 755 /usr/local/sbin/write-and-power-off
 cat >/etc/systemd/system/test.service <<END
 [Unit]
+FailureAction=poweroff
 After=multi-user.target remote-fs.target data-fstab.mount data-unit.mount
 [Service]
 Type=oneshot
@@ -89,7 +90,9 @@ cd $ROOT
 mount -t tmpfs -o mode=755 tmpfs dev
 mkdir dev/pts dev/shm
 mount -t devpts devpts dev/pts
-cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /dev/fuse /dev/loop-control /dev/loop[0-9]* dev
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /dev/fuse /dev/loop-control dev
+# Also those that other programs of this machine have not used yet.
+for number in \$(seq 0 63); do mknod dev/loop\$number b 7 \$number; done
 mount -t tmpfs tmpfs run
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
