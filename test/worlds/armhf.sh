@@ -94,6 +94,7 @@ mounts() {
 }
 syncs() { printf changed | tee mountpoint/payload | dd of=data conv=notrunc status=none && sync -d mountpoint/payload; }
 
+echo "# versions: $(uname -sm) by qemu-user, Node $(node --version), $(cryptsetup --version | cut -d ' ' -f 1,2)"
 check 'it is 32-bit ARM' test "$(node -p process.arch)" = arm
 check 'format' luksfuse format $cheap $unlock payload
 check 'format: cryptsetup opens it' cryptsetup open --test-passphrase --key-file key header

@@ -97,4 +97,5 @@ export const WORLDS: readonly World[] = [
   { name: 'deb', tests: ['test/worlds/deb.sh'] },
   guestWorld('kernels', 'linux-5.10', 'linux-6.1', 'linux-6.12', 'linux-newest'),
   { ...guestWorld('arm64', 'arm64-16k'), isSlow: true },
+  { name: 'armhf', tests: [path.join(HERE, 'armhf.sh')], isSlow: true },
 ];
