@@ -6,11 +6,16 @@ PATH=/program/luksfuse/bin:$PATH
 plain=/run/mnt/payload
 failed=0
 
-# Requests that a dead server had read are sent again since Linux 6.9; before, they fail.
-has_resend() {
+# since MAJOR MINOR: the kernel is that one, or newer.
+since() {
   release=$(uname -r)
   major=${release%%.*} minor=${release#*.}
-  [ "$major" -gt 6 ] || { [ "$major" -eq 6 ] && [ "${minor%%.*}" -ge 9 ]; }
+  [ "$major" -gt "$1" ] || { [ "$major" -eq "$1" ] && [ "${minor%%.*}" -ge "$2" ]; }
+}
+
+# Requests that a dead server had read are sent again since Linux 6.9; before, they fail.
+has_resend() {
+  since 6 9
 }
 
 # step WHAT FUNCTION: in a subshell that ends at the first command that fails.
@@ -89,8 +94,13 @@ writes() {
 has_fixed_size() {
   refused 1 'No space left' dd if=/program/key of=$plain oflag=append conv=notrunc
   refused 1 '' truncate -s 1M $plain
-  fallocate -z -o 3M -l 1M $plain
-  dd if=$plain bs=1M skip=3 count=1 status=none | tr -d '\0' | wc -c | grep -qx 0
+  # FUSE hands the zeroing of a range on since Linux 5.14.
+  if since 5 14; then
+    fallocate -z -o 3M -l 1M $plain
+    dd if=$plain bs=1M skip=3 count=1 status=none | tr -d '\0' | wc -c | grep -qx 0
+  else
+    refused 1 'not supported' fallocate -z -o 3M -l 1M $plain
+  fi
   refused 1 'not supported\|unsupported' fallocate -p -o 3M -l 1M $plain
 }
 
