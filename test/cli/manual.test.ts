@@ -133,7 +133,7 @@ t.test('options that messages name exist', async (t) => {
   for (const name of names) {
     for (const line of fs.readFileSync(path.join(lib, name), 'utf8').split('\n')) {
       // Lines of code that run or recommend another program name its options.
-      if (/cryptsetup |systemd|docker run |npm |^\s*(\*|\/\/)/.test(line)) continue;
+      if (/cryptsetup |systemd|docker run |npm |NODE_OPTIONS|^\s*(\*|\/\/)/.test(line)) continue;
       for (const [, option] of line.matchAll(/[^\w-](--[a-z][a-z0-9-]+)/g)) {
         count += 1;
         t.ok(existing.has(option!) || option === '--help', `${name}: ${option}`);

@@ -55,13 +55,7 @@ async function makeUser(t: Test, program: string): Promise<TestUser> {
   t.teardown(() => fs.rmSync(path.join('/tmp', `luksfuse-${uid}`), { recursive: true, force: true }));
   const runAs: TestUser['run'] = (command, args, options = {}) => {
     const env = { HOME: home, XDG_RUNTIME_DIR: '', ...options.env };
-    // tap's hooks, which it puts into every environment, write where this user may not.
-    return run('/usr/bin/env', ['-u', 'NODE_OPTIONS', command, ...args], {
-      cwd: home,
-      ...options,
-      env,
-      user,
-    });
+    return run(command, args, { cwd: home, ...options, env, user });
   };
   return {
     name,

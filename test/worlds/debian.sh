@@ -6,6 +6,10 @@ suite=$1
 dir=${XDG_CACHE_HOME:-$HOME/.cache}/luksfuse/worlds/$suite
 packages=nodejs,fuse3,libfuse2t64,libgcrypt20,mount,passwd,procps,kmod,systemd,keyutils
 packages=$packages,cryptsetup-bin,qemu-utils,qemu-system-common,fio,e2fsprogs,mandoc
+mkdir -p "${dir%/*}"
+# Whoever comes second finds it made.
+exec 9>"$dir.lock"
+flock 9
 
 is_current() {
   [ -n "$(find "$dir" -maxdepth 0 -mtime -28 2>/dev/null)" ] && [ "$(cat "$dir/etc/world-packages" 2>/dev/null)" = "$packages" ]
@@ -17,7 +21,6 @@ if ! is_current; then
   export http_proxy https_proxy
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -m 1 '/debian/\?$') ||
     mirror=http://deb.debian.org/debian
-  mkdir -p "${dir%/*}"
   work=$(mktemp -d "${dir%/*}/make-XXXXXX")
   trap 'rm -rf "$work"' EXIT
   # In memory, since dpkg syncs every file; and whatever it mounts ends with the namespace.

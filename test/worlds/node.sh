@@ -5,9 +5,12 @@ set -eu
 version=$1
 arch=$(node -p process.arch)
 dir=${XDG_CACHE_HOME:-$HOME/.cache}/luksfuse/nodes/$version
+mkdir -p "${dir%/*}"
+# Whoever comes second finds it made.
+exec 9>"$dir.lock"
+flock 9
 
 if [ -z "$(find "$dir" -maxdepth 0 -mtime -28 2>/dev/null)" ]; then
-  mkdir -p "${dir%/*}"
   work=$(mktemp -d "${dir%/*}/make-XXXXXX")
   trap 'rm -rf "$work"' EXIT
   cd "$work"

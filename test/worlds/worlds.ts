@@ -95,6 +95,7 @@ export const WORLDS: readonly World[] = [
   debianWorld('trixie', tap(...SHORT, ...INTEROP)),
   debianWorld('sid', tap(...FULL, ...INTEROP)),
   { name: 'deb', tests: ['test/worlds/deb.sh'] },
+  { name: 'shutdown', tests: ['test/worlds/shutdown.sh'] },
   guestWorld('kernels', 'linux-5.10', 'linux-6.1', 'linux-6.12', 'linux-newest'),
   { ...guestWorld('arm64', 'arm64-16k'), isSlow: true },
   { name: 'armhf', tests: [path.join(HERE, 'armhf.sh')], isSlow: true },
