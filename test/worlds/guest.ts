@@ -90,7 +90,8 @@ async function runGuest(
   });
   const { output, exitStatus, kernelLog, elapsedMs } = await bootGuest(t, {
     kernel,
-    cpu: 'max',
+    // The cipher code takes SSE4.1, which the processor that is QEMU's own choice lacks.
+    ...(kernel.arch === 'amd64' && { cpu: 'max' }),
     cpuCount: 2,
     memoryMiB: 1024,
     timeoutMs: TIMEOUT_MS,
@@ -98,11 +99,11 @@ async function runGuest(
     script: `mkdir /next-root
       mount -t ext4 -o ro /dev/vda /next-root && mount -t ext4 -o ro /dev/vdb /next-root/program`,
   });
-  for (const line of output.trimEnd().split('\n')) {
-    const [, not, what] = /^(not )?ok (.*)/.exec(line) ?? [];
-    if (what) t.notOk(not, what);
-    else t.comment(line);
+  // A step's result, and behind one that failed, what it said, in lines that begin with "# ".
+  for (const [, result, what = '', said] of output.matchAll(/^(ok|not ok) (.*)\n((?:# .*\n)*)/gm)) {
+    t.equal(result, 'ok', what, { said });
   }
+  t.comment(/^versions: .*/m.exec(output)?.[0] ?? 'no versions');
   t.equal(exitStatus, 0, `a script of ${Math.round(elapsedMs / 1000)} s`);
   t.notMatch(kernelLog, /\b(BUG|WARNING|Oops|Call [Tt]race)\b/, 'the kernel has no complaint');
   t.match(output, `plaintext: ${sha256(await decryptPayload(pair))}`, 'cryptsetup reads the same');

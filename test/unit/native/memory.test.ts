@@ -20,7 +20,7 @@ function makeObject(): number {
 }
 
 t.test('the pages of an object and its pointees, and no others', { skip }, (t) => {
-  const [object, stale, written] = [makeObject(), makeObject(), allocate!(PAGE_BYTES, PAGE_BYTES / 2)];
+  const [object, stale, written] = [makeObject(), makeObject(), allocate!(PAGE_BYTES, 2048)];
   const behind = makeObject();
   const words = new BigUint64Array(koffi!.view(BigInt(object), OBJECT_BYTES));
   words.fill(0n);
