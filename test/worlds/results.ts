@@ -16,7 +16,7 @@ export interface WorldResult extends TapCount {
 const FILE = path.join(PROJECT_DIR, 'test/RESULTS-WORLDS.md');
 const HEAD = `# Results in other worlds
 
-Written by \`npm run worlds\`; \`npm run worlds -- NAME...\` renews these rows alone. What runs where: [worlds.ts](worlds/worlds.ts).
+Written by \`npm run worlds\`; \`npm run worlds -- NAME...\` renews these rows alone. What runs where: \`test/worlds/worlds.ts\`.
 
 | world | date | versions | passed | failed | skipped | minutes |
 |---|---|---|---|---|---|---|
