@@ -32,7 +32,7 @@ if ! is_current; then
     cp -a /mnt/. "$1"
   ' sh "$work" "$packages" "$suite" "$mirror"
   # As an installer makes it; fusermount3 wants it.
-  ln -s ../proc/self/mounts "$work/etc/mtab"
+  ln -sf ../proc/self/mounts "$work/etc/mtab"
   echo "$packages" >"$work/etc/world-packages"
   rm -rf "$dir"
   mv -T "$work" "$dir"
