@@ -40,17 +40,14 @@ async function lastLineOf(command: Command): Promise<string> {
 
 const VERSIONS = /^ *# versions: (.*)/;
 
-async function runTests(
-  world: World,
-  made: Promise<string[]>,
-  counter: TapCounter,
-  versions: string[],
-): Promise<void> {
+async function runTests(world: World, counter: TapCounter, versions: string[]): Promise<void> {
   const tellVersions = (line: string) => {
     versions.push(line);
     say(`${world.name}: ${line}`);
   };
-  const parts = await made;
+  // While no test runs: what makes a Debian has a mount namespace, and its copies of mounts outlast an umount of them.
+  const parts: string[] = [];
+  for (const part of world.parts ?? []) parts.push(await lastLineOf(part));
   const enter = world.enter?.(...parts);
   if (enter) tellVersions(await lastLineOf([...enter, 'node', 'dist/test/worlds/versions.js']));
   await runLines([...(enter ?? []), ...world.tests], (line) => {
@@ -60,13 +57,13 @@ async function runTests(
   });
 }
 
-async function runWorld(world: World, made: Promise<string[]>): Promise<WorldResult> {
+async function runWorld(world: World): Promise<WorldResult> {
   const start = Date.now();
   const counter = new TapCounter((line) => say(`${world.name}: ${line}`));
   const { count } = counter;
   const versions: string[] = [];
   try {
-    await runTests(world, made, counter, versions);
+    await runTests(world, counter, versions);
     if (count.passed === 0) throw new Error('no test ran');
   } catch (error) {
     // A runner that fails since a test did has said so.
@@ -83,13 +80,6 @@ async function runWorld(world: World, made: Promise<string[]>): Promise<WorldRes
   return { ...count, name: world.name, versions, minutes };
 }
 
-/** The paths of what a world consists of. A lack is told when the world's turn has come. */
-function makeParts(world: World): Promise<string[]> {
-  const made = Promise.all((world.parts ?? []).map(lastLineOf));
-  made.catch(() => {});
-  return made;
-}
-
 const NAMES = WORLDS.map(({ name }) => name);
 
 function chooseWorlds(names: readonly string[], withSlow: boolean): readonly World[] {
@@ -101,12 +91,9 @@ function chooseWorlds(names: readonly string[], withSlow: boolean): readonly Wor
 }
 
 const doesRecord = process.argv[2] === '--record';
-const chosen = chooseWorlds(process.argv.slice(doesRecord ? 3 : 2), doesRecord);
-// All are made while the first ones are being tested.
-const worlds = chosen.map((world) => ({ world, made: makeParts(world) }));
 const total: TapCount = { passed: 0, failed: 0, skipped: 0 };
-for (const { world, made } of worlds) {
-  const result = await runWorld(world, made);
+for (const world of chooseWorlds(process.argv.slice(doesRecord ? 3 : 2), doesRecord)) {
+  const result = await runWorld(world);
   if (doesRecord) recordResult(result, NAMES);
   for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += result[key];
 }
