@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import { alignUp, wipe } from './bytes.js';
 import { isSystemError, LuksError } from './errors.js';
+import { sleepSync } from './sleep.js';
 
 const SKIP_PIECE_BYTES = 64 * 1024;
 const RETRY_MS = 10;
@@ -17,7 +18,7 @@ export function readBlocking(fd: number, buffer: Uint8Array): number {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EOF') return 0;
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+      sleepSync(RETRY_MS);
     }
   }
 }

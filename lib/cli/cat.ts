@@ -4,6 +4,7 @@
 import fs from 'node:fs';
 import type { Command } from 'commander';
 import { LuksError } from '../errors.js';
+import { sleepSync } from '../sleep.js';
 import type { VolumeLayout } from '../volume/layout.js';
 import { locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
@@ -31,7 +32,7 @@ function writeOut(piece: Uint8Array): boolean {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'EPIPE') return false;
       if (code !== 'EAGAIN') throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      sleepSync(5);
     }
   }
   return true;

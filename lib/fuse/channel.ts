@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { isSystemError, LuksError } from '../errors.js';
 import { ioctlSync, setWaiting } from '../native/file.js';
 import { readInto, tryRead, writeFrom } from '../native/transfer.js';
+import { sleepSync } from '../sleep.js';
 import { FUSE_DEV_IOC_CLONE, FUSE_NOTIFY_RESEND, fuse_out_header } from './abi.js';
 import type { Frame } from './wire.js';
 
@@ -13,6 +14,8 @@ export const FUSE_DEVICE_PATH = '/dev/fuse';
 
 /** Reading again is all there is to do: EINTR a signal, ENOENT the request was interrupted before it was read. */
 const READ_AGAIN = new Set(['EINTR', 'ENOENT']);
+/** Longer than the kernel takes to end a connection (fuse_abort_conn): it does that under its spin locks. */
+const ENDING_MS = 20;
 /** ENOENT: the caller was killed and waits no more. ENODEV: unmounted meanwhile, as the next read will say. */
 const NOT_WAITED_FOR = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED']);
 
@@ -47,20 +50,25 @@ export class Channel {
 
   /** Waits for a request and reads it to the frame's `requestOffset`. Returns its bytes; null once unmounted. */
   receive({ memory, requestOffset }: Frame): number | null {
-    for (;;) {
+    for (let isEnding = false; ; ) {
       try {
         return readInto(this.#fd, memory, requestOffset, memory.length - requestOffset, null);
       } catch (error) {
-        if (isSystemError(error) && READ_AGAIN.has(error.code)) continue;
-        if (isSystemError(error) && error.code === 'EAGAIN') {
+        if (!isSystemError(error)) throw error;
+        if (error.code === 'ENODEV') return null;
+        if (error.code === 'EAGAIN') {
           setWaiting(this.#fd, true);
-          continue;
+        } else if (error.code === 'ECONNABORTED') {
+          if (isEnding) {
+            throw new LuksError('DEVICE_IO', 'the kernel has aborted the FUSE connection', { cause: error });
+          }
+          // Also what a read gets that has just taken a request, the RELEASE of the last file say, when the connection
+          // is ended by an unmount (fuse_dev_do_read). Which of the two it was, the next one tells.
+          isEnding = true;
+          sleepSync(ENDING_MS);
+        } else if (!READ_AGAIN.has(error.code)) {
+          throw error;
         }
-        if (isSystemError(error) && error.code === 'ENODEV') return null;
-        if (isSystemError(error) && error.code === 'ECONNABORTED') {
-          throw new LuksError('DEVICE_IO', 'the kernel has aborted the FUSE connection', { cause: error });
-        }
-        throw error;
       }
     }
   }

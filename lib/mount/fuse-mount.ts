@@ -7,11 +7,12 @@ import { join } from 'node:path';
 import createDebug from 'debug';
 import { CachePolicy } from '../fuse/cache-policy.js';
 import { Channel, cloneDevice } from '../fuse/channel.js';
-import { abortConnection, connectionNumber, setReadAhead } from '../fuse/connection.js';
+import { AbortSwitch, setReadAhead } from '../fuse/connection.js';
 import { shakeHands } from '../fuse/handshake.js';
 import { mountFuse, unmountFuse } from '../fuse/mount-helper.js';
 import { type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
 import type { FullSettings } from './mount-session.js';
+import { connectionNumber } from './mount-table.js';
 
 const debug = createDebug('luksfuse:mount');
 
@@ -41,7 +42,7 @@ export class FuseMount implements MountRecord {
   readonly filePath: string;
   readonly hasResend: boolean;
   readonly fuseFd: number;
-  #connection: number | null = null;
+  #abortSwitch: AbortSwitch | null = null;
 
   private constructor(record: MountRecord, fuseFd: number) {
     this.mountpoint = record.mountpoint;
@@ -58,12 +59,22 @@ export class FuseMount implements MountRecord {
     const fd = await mountFuse(mountpoint, request);
     try {
       const { hasResend } = shakeHands(fd, new CachePolicy(request.cache));
-      return new FuseMount({ mountpoint, filePath, hasResend }, fd);
+      const mount = new FuseMount({ mountpoint, filePath, hasResend }, fd);
+      mount.#settle();
+      return mount;
     } catch (error) {
       await unmountFuse(path, 'abort').catch((later: Error) => debug('%s', later.message));
       fs.closeSync(fd);
       throw error;
     }
+  }
+
+  /** What can be set only after FUSE_INIT. */
+  #settle(): void {
+    const connection = connectionNumber(this.mountpoint.path);
+    if (connection === null) return;
+    setReadAhead(connection);
+    this.#abortSwitch = new AbortSwitch(connection);
   }
 
   /** The mount that another process made, and whose descriptor this one has inherited. */
@@ -96,12 +107,6 @@ export class FuseMount implements MountRecord {
     new Channel(this.fuseFd).requestResend();
   }
 
-  /** Sets what can be set only once somebody answers. */
-  async tune(): Promise<void> {
-    this.#connection = await connectionNumber(this.mountpoint.path);
-    await setReadAhead(this.#connection);
-  }
-
   /** BUSY while a file is open; `lazy` takes the name away at once. */
   unmount({ lazy = false }: { lazy?: boolean } = {}): Promise<void> {
     return unmountFuse(this.mountpoint.path, lazy ? 'lazy' : 'normal');
@@ -110,7 +115,7 @@ export class FuseMount implements MountRecord {
   /** Takes the mount away from under its users, so that no request waits for a server that is gone. Never throws. */
   async abort(): Promise<void> {
     try {
-      if (this.#connection !== null) await abortConnection(this.#connection);
+      this.#abortSwitch?.press();
       await unmountFuse(this.mountpoint.path, 'abort');
     } catch (error) {
       debug('aborting: %s', (error as Error).message);
@@ -118,6 +123,7 @@ export class FuseMount implements MountRecord {
   }
 
   close(): void {
+    this.#abortSwitch?.close();
     fs.closeSync(this.fuseFd);
   }
 }

@@ -17,16 +17,33 @@ function isOurs(kind: string): boolean {
   return type === FILE_SYSTEM_TYPE || options?.split(',').includes(MOUNT_MARK) === true;
 }
 
-/** The mountpoints of all luksfuse mounts, living or dead, in the order they were mounted. */
-export function listMountpoints(): string[] {
-  const mountpoints: string[] = [];
+interface MountEntry {
+  mountpoint: string;
+  /** The minor number of its device; the major is 0. */
+  number: number;
+}
+
+/** All luksfuse mounts, living or dead, in the order they were mounted. */
+function listMounts(): MountEntry[] {
+  const mounts: MountEntry[] = [];
   for (const line of fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
     // ID parent major:minor root mountpoint options [optional…] - type source superoptions
     const [place, kind] = line.split(' - ');
-    const mountpoint = place?.split(' ')[4];
-    if (mountpoint && kind && isOurs(kind)) mountpoints.push(decodeEscapes(mountpoint));
+    const [, , device, , mountpoint] = place!.split(' ');
+    if (!device || !mountpoint || !kind || !isOurs(kind)) continue;
+    mounts.push({ mountpoint: decodeEscapes(mountpoint), number: Number(device.split(':')[1]) });
   }
-  return mountpoints;
+  return mounts;
+}
+
+/** Their mountpoints, in the order they were mounted. */
+export function listMountpoints(): string[] {
+  return listMounts().map(({ mountpoint }) => mountpoint);
+}
+
+/** The number by which /sys knows the connection of the mount; null where none is there. */
+export function connectionNumber(mountpoint: string): number | null {
+  return listMounts().findLast((mount) => mount.mountpoint === mountpoint)?.number ?? null;
 }
 
 export function isMounted(mountpoint: string): boolean {

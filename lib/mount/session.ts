@@ -112,7 +112,6 @@ export class Session implements MountSession {
     try {
       await session.#pool.start();
       session.#pool.open();
-      await mount.tune();
     } catch (error) {
       await session.#abandon(error as Error);
       if (session.#pool.workerCount === 0) session.#finish();
@@ -187,9 +186,11 @@ export class Session implements MountSession {
   #finish(): void {
     if (this.#isFinished || this.#isDraining) return;
     this.#isFinished = true;
-    for (const fd of new Set([this.#mount.fuseFd, ...Object.values(this.#descriptors)])) {
-      if (fd !== null) fs.closeSync(fd);
+    const { fuseFd, promptFd } = this.#descriptors;
+    for (const fd of [fuseFd, promptFd]) {
+      if (fd !== null && fd !== this.#mount.fuseFd) fs.closeSync(fd);
     }
+    this.#mount.close();
     try {
       if (!this.#options.store.isReadOnly) this.#options.store.sync();
     } catch (error) {

@@ -73,7 +73,6 @@ export class Supervisor implements Attended {
     const supervisor = new Supervisor(order, keys, mount, memoryFd);
     try {
       supervisor.#promote(await supervisor.#startServer(OWN_PROGRAM));
-      await mount.tune();
     } catch (error) {
       await mount.abort();
       throw error;
