@@ -15,6 +15,7 @@ import { FILE_SYSTEM_SUBTYPE, MOUNT_MARK, type Mountpoint, requireMountpoint } f
 import { describeTree, PlainFile } from '../fuse/plain-file.js';
 import { hasUnlockedKeys } from '../native/memory.js';
 import { PAGE_BYTES } from '../native/page-size.js';
+import { withSignalsBlocked } from '../native/signals.js';
 import { createOperations } from './fuse-native-operations.js';
 import {
   type Activity,
@@ -116,13 +117,17 @@ function isFuseDescriptor(fd: string): boolean {
 }
 
 function mountLibfuse(fuse: FuseNative, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    fuse.mount((cause) => {
-      if (!cause) return resolve();
-      const message = `cannot mount on ${path}: fuse-native says "${cause.message}"; libfuse's own words are seen with --foreground`;
-      reject(new LuksError('DEVICE_IO', message, { cause }));
+  const mount = () =>
+    new Promise<void>((resolve, reject) => {
+      fuse.mount((cause) => {
+        if (!cause) return resolve();
+        const message = `cannot mount on ${path}: fuse-native says "${cause.message}"; libfuse's own words are seen with --foreground`;
+        reject(new LuksError('DEVICE_IO', message, { cause }));
+      });
     });
-  });
+  // After an unmount libfuse cancels its threads. One that was in libuv's handler of a signal (SIGCHLD, as umount ends) took
+  // that handler's lock along, and the main thread waited for it for ever.
+  return withSignalsBlocked(mount);
 }
 
 class NativeSession implements MountSession {

@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import { constants } from 'node:os';
 import path from 'node:path';
 import t from 'tap';
 import { makePair } from '../kit/cryptsetup.js';
@@ -39,6 +41,11 @@ t.test('where the package or libfuse 2 is missing, the error names what to insta
   }
 });
 
+/** As a set, a bit each from SIGHUP on. */
+function signalSet(...signals: NodeJS.Signals[]): bigint {
+  return signals.reduce((set, signal) => set | (1n << BigInt(constants.signals[signal] - 1)), 0n);
+}
+
 const volumeSkip = skip || skipFor('fuse-native', ['cryptsetup']);
 
 t.test('a volume on the command line', { skip: volumeSkip }, async (t) => {
@@ -53,6 +60,23 @@ t.test('a volume on the command line', { skip: volumeSkip }, async (t) => {
   await mounted.umount();
   const { stdout } = await run(PROGRAM, ['cat', ...unlockArgs(pair), pair.payload]);
   t.ok(stdout.equals(pair.plaintext));
+});
+
+t.test('no signal ends up in a thread of libfuse', { skip }, async (t) => {
+  const mounted = await MountedStore.mount(t, 'fuse-native', 'directory');
+  // Several at once, so that libfuse starts more than its first.
+  await Promise.all(Array.from({ length: 8 }, () => run('cat', [mounted.path])));
+  const blocked = (thread: string) => {
+    const status = fs.readFileSync(`/proc/${mounted.hostPid}/task/${thread}/status`, 'ascii');
+    return BigInt(`0x${/^SigBlk:\s*(\w+)/m.exec(status)![1]}`);
+  };
+  const isLibfuse = (thread: string) =>
+    fs.readFileSync(`/proc/${mounted.hostPid}/task/${thread}/wchan`, 'ascii') === 'fuse_dev_do_read';
+  const threads = fs.readdirSync(`/proc/${mounted.hostPid}/task`).filter(isLibfuse);
+  t.ok(threads.length > 0);
+  const all = signalSet('SIGCHLD', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1');
+  for (const thread of threads) t.equal(blocked(thread) & all, all);
+  t.equal(blocked(`${mounted.hostPid}`), 0n, 'the main thread takes them');
 });
 
 t.test('every difference is one', async (t) => {

@@ -75,6 +75,11 @@ export class MountedStore {
     return mounted;
   }
 
+  /** The process that serves it. */
+  get hostPid(): number {
+    return this.#host.pid!;
+  }
+
   setFault(index: number, value: number): Promise<void> {
     return this.#call('setFault', index, value);
   }
