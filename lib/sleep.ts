@@ -1,4 +1,4 @@
-/** Waits on this thread, whatever else it would have to do. Not for a main thread that others wait for. */
+/** Blocks the calling thread, its event loop included. */
 export function sleepSync(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

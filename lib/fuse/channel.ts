@@ -62,8 +62,8 @@ export class Channel {
           if (isEnding) {
             throw new LuksError('DEVICE_IO', 'the kernel has aborted the FUSE connection', { cause: error });
           }
-          // Also what a read gets that has just taken a request, the RELEASE of the last file say, when the connection
-          // is ended by an unmount (fuse_dev_do_read). Which of the two it was, the next one tells.
+          // A read that has just taken a request, such as the RELEASE of the last file, gets this too when an unmount ends
+          // the connection (fuse_dev_do_read). The next read tells the two apart.
           isEnding = true;
           sleepSync(ENDING_MS);
         } else if (!READ_AGAIN.has(error.code)) {

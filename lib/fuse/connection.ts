@@ -10,44 +10,35 @@ const debug = createDebug('luksfuse:fuse');
 /** Two READs of 1 MiB ahead. The kernel's own 128 KiB costs a sequential reader a third of its speed or more. */
 const READ_AHEAD_KIB = 2048;
 
-/** Null where it cannot be written. */
-function openSetting(path: string): number | null {
+/** Null where `change` fails: the mount does without it. */
+function attempt<T>(change: () => T): T | null {
   try {
-    return fs.openSync(path, fs.constants.O_WRONLY);
-  } catch (error) {
-    debug('not to be set: %s', (error as Error).message);
-    return null;
-  }
-}
-
-function writeSetting(fd: number, value: number): void {
-  try {
-    fs.writeSync(fd, `${value}`);
+    return change();
   } catch (error) {
     debug('not set: %s', (error as Error).message);
+    return null;
   }
 }
 
 /** Lets the kernel read further ahead than it would; FUSE_INIT can only ask for less. Only root may. */
 export function setReadAhead(connection: number): void {
-  const fd = openSetting(`/sys/class/bdi/0:${connection}/read_ahead_kb`);
-  if (fd === null) return;
-  writeSetting(fd, READ_AHEAD_KIB);
-  fs.closeSync(fd);
+  attempt(() => fs.writeFileSync(`/sys/class/bdi/0:${connection}/read_ahead_kb`, `${READ_AHEAD_KIB}`));
 }
 
-/** How a connection can be ended from without. The user who mounted may, where fusectl is mounted. */
+/** Ends a connection from outside. The user who mounted may, where fusectl is mounted. */
 export class AbortSwitch {
-  /** Opened while the connection is there: the next one may have its number, but what was opened is of this one alone. */
+  /** Opened while the connection exists. A later one may get its number, but this descriptor belongs to this one alone. */
   readonly #fd: number | null;
 
   constructor(connection: number) {
-    this.#fd = openSetting(`/sys/fs/fuse/connections/${connection}/abort`);
+    const path = `/sys/fs/fuse/connections/${connection}/abort`;
+    this.#fd = attempt(() => fs.openSync(path, fs.constants.O_WRONLY));
   }
 
   /** Lets every request, waiting or to come, fail. */
   press(): void {
-    if (this.#fd !== null) writeSetting(this.#fd, 1);
+    const fd = this.#fd;
+    if (fd !== null) attempt(() => fs.writeSync(fd, '1'));
   }
 
   close(): void {

@@ -125,8 +125,8 @@ function mountLibfuse(fuse: FuseNative, path: string): Promise<void> {
         reject(new LuksError('DEVICE_IO', message, { cause }));
       });
     });
-  // After an unmount libfuse cancels its threads. One that was in libuv's handler of a signal (SIGCHLD, as umount ends) took
-  // that handler's lock along, and the main thread waited for it for ever.
+  // libfuse cancels its threads after an unmount. One that is cancelled in libuv's signal handler (SIGCHLD, as umount ends)
+  // never gives up that handler's lock, and the main thread waits for it forever. So its threads take no signals.
   return withSignalsBlocked(mount);
 }
 

@@ -14,8 +14,8 @@ const cSigmask = findFunction<(how: number, set: Uint8Array, before: Uint8Array)
 );
 
 /**
- * Threads that are started meanwhile take no signal, ever; this one takes what came when all is done. Where C cannot be
- * called nothing is different.
+ * Blocks all signals of this thread until `work` is done. Threads that are started meanwhile inherit that, and never take
+ * one. Where C cannot be called, this only runs `work`.
  */
 export async function withSignalsBlocked<T>(work: () => Promise<T>): Promise<T> {
   const before = new Uint8Array(SIGSET_BYTES);

@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs';
 import { constants } from 'node:os';
+import { sleepSync } from '../../lib/sleep.js';
 import type { VolumeHandle } from '../../lib/volume/volume.js';
 import { Volume } from '../../lib/volume/volume.js';
 import { transferThroughNode } from './node-io.js';
@@ -116,7 +117,7 @@ function fail(errno: number, syscall: string): never {
 function reduce(faults: PayloadFaults, operation: Operation, length: number): number {
   const effect = faults.suffer(operation);
   if (effect > 0) fail(effect, operation);
-  if (effect === SLOW) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SLOW_MS);
+  if (effect === SLOW) sleepSync(SLOW_MS);
   if (effect === TORN) faults.tear();
   if (effect === NOTHING) return 0;
   // An odd number: it ends within a sector, and within a block of a cipher.

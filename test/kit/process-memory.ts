@@ -3,6 +3,7 @@
  */
 import fs from 'node:fs';
 import { PAGE_BYTES } from '../../lib/native/page-size.js';
+import { sleepSync } from '../../lib/sleep.js';
 import { isRunning, readProcFile } from './processes.js';
 
 export interface Found {
@@ -78,7 +79,7 @@ function countIn(readPiece: (at: number) => Buffer, start: number, end: number, 
 function whileStopped<T>(pid: number, look: () => T): T {
   const isStopped = () => /^State:\s+[tT]/m.test(readProcFile(pid, 'status').toString());
   process.kill(pid, 'SIGSTOP');
-  while (isRunning(pid) && !isStopped()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  while (isRunning(pid) && !isStopped()) sleepSync(1);
   try {
     return look();
   } finally {

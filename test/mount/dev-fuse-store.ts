@@ -6,6 +6,7 @@
 import { Device, type DeviceHandle } from '../../lib/device.js';
 import { systemError } from '../../lib/errors.js';
 import type { BlockStore } from '../../lib/fuse/plain-file.js';
+import { sleepSync } from '../../lib/sleep.js';
 
 export const storeModule = import.meta.url;
 
@@ -48,7 +49,7 @@ export class TestStore implements BlockStore {
     if (this.faults[KILL_WORKER]) process.exit(3);
     if (this.faults[FAIL_IO]) throw systemError('EIO', 'read');
     if (this.faults[SLOW_READ_MS]) {
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, this.faults[SLOW_READ_MS]);
+      sleepSync(this.faults[SLOW_READ_MS]!);
     }
     const count = Math.max(0, Math.min(buffer.length, this.sizeBytes - offsetBytes));
     // Zeros are not written into the buffer: what the ceiling is measured on is the driver alone.
