@@ -3,6 +3,7 @@
  * payload's device. Every call blocks its thread. Knows nothing of LUKS.
  */
 import fs from 'node:fs';
+import { dirname } from 'node:path';
 import { wipe } from './bytes.js';
 import { isSystemError, LuksError, systemError } from './errors.js';
 import {
@@ -52,20 +53,36 @@ function describe(fd: number, path: string): Pick<DeviceHandle, 'sizeBytes' | 'i
   );
 }
 
+/** A new file's name is on stable storage only when its directory is. */
+export function syncDirectoryOf(file: string): void {
+  const fd = fs.openSync(dirname(file), 'r');
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
 export class Device implements ReadableDevice {
-  readonly fd: number;
   readonly path: string;
   readonly sizeBytes: number;
   readonly isBlockDevice: boolean;
   readonly isReadOnly: boolean;
+  readonly #fd: number;
   #isOpen = true;
 
   private constructor(handle: DeviceHandle) {
-    this.fd = handle.fd;
+    this.#fd = handle.fd;
     this.path = handle.path;
     this.sizeBytes = handle.sizeBytes;
     this.isBlockDevice = handle.isBlockDevice;
     this.isReadOnly = handle.isReadOnly;
+  }
+
+  /** The descriptor. Throws EBADF once the device is closed: the next file that is opened gets the number. */
+  get fd(): number {
+    if (!this.#isOpen) throw systemError('EBADF', 'device');
+    return this.#fd;
   }
 
   /**
@@ -162,7 +179,7 @@ export class Device implements ReadableDevice {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    fs.closeSync(this.fd);
+    fs.closeSync(this.#fd);
   }
 }
 

@@ -78,3 +78,8 @@ export function lockImage(device: Device, role: keyof typeof CLAIMS): void {
   if (isOurs === null) debug('%s cannot be locked: nothing keeps a second writer away', device.path);
   if (isOurs === false) throw inUse(device, role);
 }
+
+/** Whether a program uses the image behind `device`; false where that cannot be told. Takes no lock. */
+export function isClaimed(device: Device): boolean {
+  return claimBytes(device.fd, [], [USED_BASE + WRITE, NOT_SHARED_BASE + WRITE]) === false;
+}

@@ -33,7 +33,7 @@ import {
   subjectOfMount,
 } from './attach-options.js';
 import { wholeNumber } from './credential-options.js';
-import { addJsonOption, type JsonOption, printResult } from './output.js';
+import { addJsonOption, announceResult, type JsonOption, printResult } from './output.js';
 
 interface DetachOptions extends JsonOption, MonitorOptions {
   id?: string;
@@ -118,7 +118,7 @@ async function attach(argument: string, options: AttachOptions): Promise<void> {
     await plugDisk(monitor, disk);
     noteAttachment(owner, attachment);
   });
-  printResult(options, { ...attachment, file: disk.source.file }, disk.id);
+  announceResult(options, { ...attachment, file: disk.source.file }, disk.id);
 }
 
 /** What is to be taken out: as noted, or as the options say. */
@@ -178,7 +178,7 @@ async function detach(argument: string, options: DetachOptions): Promise<void> {
   }
   forgetAttachment(owner, attachment);
   const text = isVmGone ? `no QEMU answers at ${attachment.monitor.address} any more` : '';
-  printResult(options, { ...attachment, isVmGone }, text);
+  announceResult(options, { ...attachment, isVmGone }, text);
 }
 
 export function addAttachCommands(program: Command): void {

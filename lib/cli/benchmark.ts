@@ -3,7 +3,7 @@
  */
 import { type Command, InvalidArgumentError } from 'commander';
 import { BENCHMARK_CIPHERS, benchmarkCipher, type CipherSpeed } from '../crypto/benchmark.js';
-import { availableMemoryKiB } from '../crypto/kdf.js';
+import { availableMemoryKiB } from '../crypto/free-memory.js';
 import { benchmarkPbkdf2, chooseKdf, DEFAULT_ITER_TIME_MS } from '../crypto/kdf-choice.js';
 import { LuksError } from '../errors.js';
 import { wholeNumber } from './credential-options.js';

@@ -1,41 +1,24 @@
 /**
  * `luksfuse cat`: the plaintext to standard output, without FUSE.
  */
-import fs from 'node:fs';
 import type { Command } from 'commander';
 import { LuksError } from '../errors.js';
-import { sleepSync } from '../sleep.js';
 import type { VolumeLayout } from '../volume/layout.js';
 import { locateVolume } from '../volume/locate.js';
 import { Volume } from '../volume/volume.js';
 import { unlockVolumeWith } from './credential.js';
 import { addCredentialOptions, type CredentialOptions, wholeNumber } from './credential-options.js';
 import { addHeaderOptions, openHeader } from './header.js';
+import { writeOut } from './output.js';
 import { admitPairing } from './pairing.js';
 import { Progress } from './progress.js';
 
 const PIECE_BYTES = 1024 * 1024;
-const STDOUT = 1;
 
 interface CatOptions extends CredentialOptions {
   offset: number;
   length?: number;
   cipher?: string;
-}
-
-/** write(2) until all is out; a reader that went away ends the command quietly, as for cat(1). */
-function writeOut(piece: Uint8Array): boolean {
-  for (let done = 0; done < piece.length; ) {
-    try {
-      done += fs.writeSync(STDOUT, piece, done);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EPIPE') return false;
-      if (code !== 'EAGAIN') throw error;
-      sleepSync(5);
-    }
-  }
-  return true;
 }
 
 function copyOut(volume: Volume, offsetBytes: number, endBytes: number): void {
@@ -44,7 +27,7 @@ function copyOut(volume: Volume, offsetBytes: number, endBytes: number): void {
   try {
     for (let at = offsetBytes; at < endBytes; ) {
       const count = volume.read(buffer.subarray(0, Math.min(buffer.length, endBytes - at)), at);
-      if (!writeOut(buffer.subarray(0, count))) break;
+      writeOut(buffer.subarray(0, count));
       at += count;
       progress.update(at - offsetBytes);
     }

@@ -22,6 +22,7 @@ import type { LocatedHeader, LocatedVolume } from '../volume/locate.js';
 import { unlockKeys } from '../volume/open.js';
 import { type CredentialOptions, findKeySource } from './credential-options.js';
 import { headerDescriptor } from './header.js';
+import { tell } from './output.js';
 import { readStdinLine } from './stdin-line.js';
 import { askPassphrase } from './terminal.js';
 
@@ -73,7 +74,7 @@ async function* personalKeys(
   const { device, header } = located;
   const what = device instanceof MemoryDevice ? `volume ${header.uuid}` : device.path;
   for (let attempt = 1; attempt <= Math.max(1, options.tries); attempt++) {
-    if (attempt > 1) process.stderr.write('No keyslot opens with this passphrase.\n');
+    if (attempt > 1) tell('No keyslot opens with this passphrase.');
     const passphrase = await askPassphrase(`Enter passphrase for ${what}: `);
     yield { passphrase, ...slotOptions };
   }

@@ -15,7 +15,7 @@ import { wipePayload } from '../volume/noise.js';
 import { type BatchOption, confirm, readNewPassphrase } from './ask.js';
 import { fileSource, requireOneReader, wholeNumber } from './credential-options.js';
 import { addKeyslotCipherOptions, type KeyslotCipherOptions, keyslotCipher } from './keyslot-cipher.js';
-import { addJsonOption, type JsonOption, printResult } from './output.js';
+import { addJsonOption, announceResult, type JsonOption } from './output.js';
 import { addPbkdfOptions, type PbkdfOptions, pbkdfChoice } from './pbkdf-options.js';
 import { Progress } from './progress.js';
 import { byteSize, keySizeBytes } from './sizes.js';
@@ -118,7 +118,7 @@ async function format(
       ...(volumeKey && { volumeKey }),
     });
     if (options.wipe) await fillWithNoise(payload, made);
-    printResult(options, { uuid: made.uuid, header, payload }, '');
+    announceResult(options, { uuid: made.uuid, header, payload }, '');
   } finally {
     wipe(passphrase, volumeKey);
   }

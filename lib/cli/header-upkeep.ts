@@ -13,7 +13,7 @@ import { configure, type Settings } from '../format/settings.js';
 import { type BatchOption, confirm } from './ask.js';
 import { wholeNumber } from './credential-options.js';
 import { addHeaderOption, type HeaderOption, withHeaderDevice } from './header-option.js';
-import { addJsonOption, type JsonOption, printResult } from './output.js';
+import { addJsonOption, announceResult, type JsonOption } from './output.js';
 
 type CommonOptions = HeaderOption & JsonOption;
 
@@ -52,7 +52,7 @@ function config(argument: string, options: ConfigOptions): Promise<void> {
     await configure(device, settings);
     const { keySlot: keyslot, priority } = options;
     const named = priority === undefined ? {} : { priorities: [{ keyslot, priority }] };
-    printResult(options, { header: device.path, ...settings, ...named }, '');
+    announceResult(options, { header: device.path, ...settings, ...named }, '');
   });
 }
 
@@ -63,7 +63,7 @@ function convert(argument: string, options: CommonOptions & BatchOption & { type
     async (device) => {
       confirm(`The header of ${device.path} will be converted to ${options.type}; back it up first`, options);
       await convertHeader(device, options.type === 'luks1' ? 1 : 2);
-      printResult(options, { header: device.path, type: options.type }, '');
+      announceResult(options, { header: device.path, type: options.type }, '');
     },
     { isDestructive: true },
   );
@@ -74,7 +74,7 @@ async function backup(argument: string, file: string | undefined, options: Backu
   const device = Device.open(options.header ?? argument, { isReadOnly: true });
   try {
     const { uuid } = await backupHeader(device, target);
-    printResult(options, { uuid, backup: target }, '');
+    announceResult(options, { uuid, backup: target }, '');
   } finally {
     device.close();
   }
@@ -121,7 +121,7 @@ function restore(argument: string, file: string | undefined, options: RestoreCom
           ...(keepReplacedAt !== undefined && { keepReplacedAt }),
         });
         const kept = keepReplacedAt ? `The replaced header is kept in ${keepReplacedAt}` : '';
-        printResult(options, { header: device.path, differences, replaced: keepReplacedAt ?? null }, kept);
+        announceResult(options, { header: device.path, differences, replaced: keepReplacedAt ?? null }, kept);
       } finally {
         source.close();
       }
@@ -135,7 +135,7 @@ function repair(argument: string, options: CommonOptions & BatchOption & { force
     confirm(`The header of ${device.path} will be repaired where it can be`, options);
     const repairs = await repairHeader(device, { force: options.force ?? false });
     const text = repairs.length === 0 ? 'Nothing to repair.' : repairs.join('\n');
-    printResult(options, { header: device.path, repairs }, text);
+    announceResult(options, { header: device.path, repairs }, text);
   });
 }
 

@@ -20,7 +20,7 @@ import {
 import { descriptorOf } from './header.js';
 import { addHeaderOption, type HeaderOption, withHeaderDevice } from './header-option.js';
 import { addKeyslotCipherOptions, type KeyslotCipherOptions, keyslotCipher } from './keyslot-cipher.js';
-import { addJsonOption, type JsonOption, printResult } from './output.js';
+import { addJsonOption, announceResult, type JsonOption } from './output.js';
 import { addPbkdfOptions, type PbkdfOptions, pbkdfChoice } from './pbkdf-options.js';
 
 type CommonOptions = HeaderOption & JsonOption;
@@ -66,7 +66,7 @@ async function add(argument: string, file: string | undefined, options: NewKeyOp
       const passphrase = await readNewPassphrase(device.path, newKeyFile);
       try {
         const keyslot = await addKey(device, unlock, passphrase, newKeyslotOptions(options));
-        printResult(options, { keyslot }, `Keyslot ${keyslot} added.`);
+        announceResult(options, { keyslot }, `Keyslot ${keyslot} added.`);
       } finally {
         wipe(passphrase);
       }
@@ -82,7 +82,7 @@ async function change(argument: string, file: string | undefined, options: NewKe
       const passphrase = await readNewPassphrase(device.path, newKeyFile);
       try {
         const keyslot = await changeKey(device, old, passphrase, { ...newKeyslotOptions(options), unlock });
-        printResult(options, { keyslot }, `Keyslot ${keyslot} has the new key.`);
+        announceResult(options, { keyslot }, `Keyslot ${keyslot} has the new key.`);
       } finally {
         wipe(passphrase);
       }
@@ -95,7 +95,7 @@ function remove(argument: string, options: RemoveOptions): Promise<void> {
     withKey({ device, header: readHeader(device) }, options, async (given) => {
       const { passphrase, ...unlock } = requirePassphrase(given);
       const keyslot = await removeKey(device, passphrase, { force: options.force ?? false, unlock });
-      printResult(options, { keyslot }, `Keyslot ${keyslot} removed.`);
+      announceResult(options, { keyslot }, `Keyslot ${keyslot} removed.`);
     }),
   );
 }
@@ -117,7 +117,7 @@ function kill(
   return withHeaderDevice(argument, options, async (device) => {
     confirm(`Keyslot ${keyslot} of ${device.path} will be destroyed`, options);
     await killSlot(device, keyslot, { force: options.force ?? false });
-    printResult(options, { keyslot }, `Keyslot ${keyslot} destroyed.`);
+    announceResult(options, { keyslot }, `Keyslot ${keyslot} destroyed.`);
   });
 }
 
@@ -131,7 +131,7 @@ function eraseAll(argument: string, options: CommonOptions & BatchOption): Promi
         options,
       );
       await erase(device);
-      printResult(options, { erased: device.path }, `All keyslots of ${device.path} destroyed.`);
+      announceResult(options, { erased: device.path }, `All keyslots of ${device.path} destroyed.`);
     },
     { isDestructive: true },
   );

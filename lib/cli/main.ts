@@ -3,9 +3,10 @@
  */
 import { Command, CommanderError } from 'commander';
 import { isSystemError, LuksError } from '../errors.js';
-import { makeProcessUndumpable } from '../native/memory.js';
+import { shieldProcess } from '../native/shield.js';
 import { addCommands } from './commands.js';
 import { expandCommandLine } from './mount-options.js';
+import { print, ReaderGone, tell } from './output.js';
 import { Interrupted } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -32,7 +33,7 @@ async function createProgram(words: readonly string[]): Promise<Command> {
 
 /** Errors are thrown and reported in one place, not printed by each command. */
 function silence(command: Command): Command {
-  command.exitOverride().configureOutput({ writeErr: () => {} });
+  command.exitOverride().configureOutput({ writeErr: () => {}, writeOut: (text) => print(text.trimEnd()) });
   command.commands.forEach(silence);
   return command;
 }
@@ -43,7 +44,16 @@ interface Failure {
   exitCode: number;
 }
 
+/** What V8 throws where the machine, or a limit (ulimit -v), has no more memory. */
+function isOutOfMemory(error: unknown): error is RangeError {
+  return error instanceof RangeError && /allocat/i.test(error.message);
+}
+
 function describeFailure(error: unknown): Failure {
+  if (isOutOfMemory(error)) {
+    const message = `not enough memory (${error.message}); free some, or raise the limit (ulimit -v, the container's)`;
+    return describeFailure(new LuksError('NO_MEMORY', message, { cause: error }));
+  }
   if (error instanceof LuksError)
     return { code: error.code, message: error.message, exitCode: error.exitCode };
   if (error instanceof CommanderError) {
@@ -63,6 +73,7 @@ function report(error: unknown, argv: string[]): void {
     process.exitCode = error.exitCode;
     return;
   }
+  if (error instanceof ReaderGone) return;
   // --help and --version come as errors that carry 0.
   if (error instanceof CommanderError && error.exitCode === 0) return;
   const { code, message, exitCode } = describeFailure(error);
@@ -70,13 +81,20 @@ function report(error: unknown, argv: string[]): void {
   const text = argv.includes('--json')
     ? JSON.stringify({ error: { code, message } })
     : `luksfuse: ${command ? `${command}: ` : ''}${message}`;
-  process.stderr.write(`${text}\n`);
+  tell(text);
   process.exitCode = exitCode;
+}
+
+/** Nothing is left to wait for, but a promise is: without this Node would end with success. */
+function failUnfinished(): void {
+  tell('luksfuse: a fault in luksfuse itself: it waited for what cannot come; please report it');
+  process.exitCode = EXIT_FAILED;
 }
 
 /** Runs the program with a command line as in `process.argv`. Never throws. */
 export async function main(argv: string[]): Promise<void> {
-  makeProcessUndumpable();
+  shieldProcess();
+  process.once('exit', failUnfinished);
   try {
     const commandLine = expandCommandLine(argv);
     if (!commandLine) return;
@@ -86,4 +104,5 @@ export async function main(argv: string[]): Promise<void> {
   } catch (error) {
     report(error, argv);
   }
+  process.off('exit', failUnfinished);
 }

@@ -17,7 +17,7 @@ import { Volume } from '../volume/volume.js';
 import { unlockVolumeWith } from './credential.js';
 import { addCredentialOptions, type CredentialOptions, wholeNumber } from './credential-options.js';
 import { addHeaderOptions, openHeader } from './header.js';
-import { printResult } from './output.js';
+import { announceResult, tell, warn } from './output.js';
 import { addPairingOptions, admitPairing, type PairingOptions } from './pairing.js';
 
 interface MountCommandOptions extends CredentialOptions, PairingOptions {
@@ -92,9 +92,7 @@ async function serveInForeground(
 ): Promise<void> {
   const serving = serveVolume(volume, options);
   unmountOnSignals(serving, (error) =>
-    process.stderr.write(
-      `luksfuse: ${error.message}; waiting for it; interrupt again to detach it all the same\n`,
-    ),
+    tell(`luksfuse: ${error.message}; waiting for it; interrupt again to detach it all the same`),
   );
   const served = await serving;
   announce(served.info);
@@ -117,8 +115,8 @@ async function mount(
     window: { offsetBytes: options.offset, sizeBytes: options.size },
   });
   const announce = (info: MountInfo) => {
-    printResult(options, info, options.quiet ? '' : info.file);
-    for (const warning of info.warnings ?? []) process.stderr.write(`luksfuse: warning: ${warning}\n`);
+    announceResult(options, info, options.quiet ? '' : info.file);
+    for (const warning of info.warnings ?? []) warn(warning);
   };
   try {
     const keys = await unlockVolumeWith(located, options);

@@ -7,6 +7,7 @@ import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { findMispairing, recordPairing } from '../keyslot/pairing.js';
 import type { LocatedVolume } from '../volume/locate.js';
+import { warn } from './output.js';
 
 export interface PairingOptions {
   ignorePairing?: boolean;
@@ -48,5 +49,5 @@ export async function admitPairing(
   if (!problem || ignorePairing) return;
   const cure = 'check the two; --pair records this payload, --ignore-pairing goes on without';
   if (!payload.isReadOnly) throw new LuksError('BAD_ARGUMENT', `${problem}; ${cure}`);
-  process.stderr.write(`luksfuse: warning: ${problem}\n`);
+  warn(problem);
 }

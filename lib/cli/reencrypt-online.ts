@@ -13,7 +13,7 @@ import { beginReencryption, type ReencryptOptions } from '../volume/reencrypt-be
 import { openReencryption } from '../volume/reencrypt-open.js';
 import { confirm } from './ask.js';
 import { withKey } from './credential.js';
-import { print } from './output.js';
+import { announce } from './output.js';
 import type { ReencryptCommandOptions } from './reencrypt-options.js';
 import type { Devices } from './reencrypt-run.js';
 
@@ -115,8 +115,8 @@ export async function reencryptOnline(
   const now = isKnown
     ? await orderReencryption(mountpoint, order, null)
     : await begin(info, how, order, options);
-  if (options.json) print(JSON.stringify(now));
+  if (options.json) announce(JSON.stringify(now));
   else if (options.pause)
-    print(`Paused; go on with: luksfuse reencrypt --online --resume-only ${mountpoint}`);
-  else print(`Under way; see how far it is with: luksfuse status ${mountpoint}`);
+    announce(`Paused; go on with: luksfuse reencrypt --online --resume-only ${mountpoint}`);
+  else announce(`Under way; see how far it is with: luksfuse status ${mountpoint}`);
 }

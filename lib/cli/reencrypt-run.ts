@@ -19,7 +19,7 @@ import { type RunOptions, runReencryption } from '../volume/reencrypt.js';
 import { openGiveback, runGiveback } from '../volume/reencrypt-giveback.js';
 import { openReencryption } from '../volume/reencrypt-open.js';
 import { openShiftedEncryption, runShiftedEncryption } from '../volume/reencrypt-shift.js';
-import { print } from './output.js';
+import { announce, tell } from './output.js';
 import { Progress } from './progress.js';
 import type { ReencryptCommandOptions } from './reencrypt-options.js';
 import { Interrupted } from './terminal.js';
@@ -89,7 +89,7 @@ class Reporter {
     const seconds = Math.max(0.001, (now - this.#startMs) / 1000);
     const bytesPerSecond = Math.round((doneBytes - this.#startBytes) / seconds);
     const secondsLeft = bytesPerSecond > 0 ? Math.round((totalBytes - doneBytes) / bytesPerSecond) : null;
-    print(JSON.stringify({ progress: { doneBytes, totalBytes, bytesPerSecond, secondsLeft } }));
+    announce(JSON.stringify({ progress: { doneBytes, totalBytes, bytesPerSecond, secondsLeft } }));
   }
 
   finish(): void {
@@ -194,12 +194,12 @@ export function finishReencryption(
       });
       reporter.finish();
       const isDone = doneBytes === totalBytes;
-      if (options.json) print(JSON.stringify({ mode, doneBytes, totalBytes, isDone }));
-      else if (isDone && work.ending) print(work.ending(totalBytes));
+      if (options.json) announce(JSON.stringify({ mode, doneBytes, totalBytes, isDone }));
+      else if (isDone && work.ending) announce(work.ending(totalBytes));
       if (isDone) return;
-      process.stderr.write(
+      tell(
         `luksfuse: ${mode} stopped at ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}; ` +
-          'go on with: luksfuse reencrypt --resume-only\n',
+          'go on with: luksfuse reencrypt --resume-only',
       );
       throw new Interrupted(signal()!);
     } finally {
@@ -213,6 +213,6 @@ export function finishReencryption(
 export function printBegun(device: Device, options: ReencryptCommandOptions): void {
   const header = readHeader(device);
   const mode = begunMode(header);
-  if (options.json) print(JSON.stringify({ mode, uuid: header.uuid, isDone: false }));
-  else print(`The header records what is to be done; go on with: luksfuse reencrypt --resume-only`);
+  if (options.json) announce(JSON.stringify({ mode, uuid: header.uuid, isDone: false }));
+  else announce(`The header records what is to be done; go on with: luksfuse reencrypt --resume-only`);
 }

@@ -126,9 +126,15 @@ function checkReduction(options: EncryptOptions): void {
 
 /** What is lost by an encryption. */
 function encryptionQuestion(payload: string, { header, reduceDeviceSize }: EncryptOptions): string {
-  const there = findContent(payload);
-  const content = there === 'a LUKS header' ? ', which holds a LUKS header itself,' : '';
-  const question = `All of ${payload}${content} will be encrypted in place`;
+  if (findContent(payload) === 'a LUKS header') {
+    // No question, and so none that --batch-mode answers.
+    throw new LuksError(
+      'BAD_ARGUMENT',
+      `${payload} holds a LUKS header: it is encrypted already, or is the header of another; to change its key: ` +
+        `luksfuse reencrypt ${payload}`,
+    );
+  }
+  const question = `All of ${payload} will be encrypted in place`;
   if (reduceDeviceSize !== undefined) {
     return (
       `${question}, but for its last ${formatBytes(reduceDeviceSize)}, which are lost.\n` +

@@ -17,7 +17,7 @@ async function list(options: JsonOption): Promise<void> {
   const lines = mounts.map((mount) =>
     'pid' in mount
       ? `${mount.mountpoint}  ${mount.payload}  ${formatBytes(mount.sizeBytes)}  ${mount.cipher}  pid ${mount.pid}`
-      : `${mount.mountpoint}  (no daemon answers)`,
+      : `${mount.mountpoint}  (${mount.problem ?? 'no daemon answers'})`,
   );
   printResult(options, { mounts }, lines.join('\n'));
 }

@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import tty from 'node:tty';
 import { wipe } from '../bytes.js';
 import { LuksError } from '../errors.js';
+import { visible } from './output.js';
 
 /** As cryptsetup's limit for passphrases that are typed. */
 const MAX_PASSPHRASE_BYTES = 512;
@@ -119,7 +120,7 @@ export async function askPassphrase(prompt: string): Promise<Buffer> {
   const line = new PassphraseLine();
   try {
     input.setRawMode(true);
-    fs.writeSync(fd, prompt);
+    fs.writeSync(fd, visible(prompt));
     await readLine(input, line);
     return line.take();
   } finally {

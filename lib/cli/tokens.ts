@@ -12,7 +12,7 @@ import { addToken, keyringToken, removeToken } from '../format/settings.js';
 import { wholeNumber } from './credential-options.js';
 import { locateNamed } from './header.js';
 import { addHeaderOption, type HeaderOption, withHeaderDevice } from './header-option.js';
-import { addJsonOption, type JsonOption, printResult } from './output.js';
+import { addJsonOption, announceResult, type JsonOption, printResult } from './output.js';
 
 const STDIN = 0;
 
@@ -54,7 +54,7 @@ function add(argument: string, options: AddOptions): Promise<void> {
   return withHeaderDevice(argument, options, async (device) => {
     const token = keyringToken(options.keyDescription, keyslotsFor(device, options));
     const tokenId = await addToken(device, token, options.tokenId);
-    printResult(options, { tokenId }, `Token ${tokenId} added.`);
+    announceResult(options, { tokenId }, `Token ${tokenId} added.`);
   });
 }
 
@@ -62,7 +62,7 @@ function remove(argument: string, options: TokenOptions): Promise<void> {
   const tokenId = requireTokenId(options);
   return withHeaderDevice(argument, options, async (device) => {
     await removeToken(device, tokenId);
-    printResult(options, { tokenId }, `Token ${tokenId} removed.`);
+    announceResult(options, { tokenId }, `Token ${tokenId} removed.`);
   });
 }
 
@@ -101,7 +101,7 @@ async function importToken(argument: string, options: TokenOptions & JsonFileOpt
   const text = readJsonFile(options.jsonFile);
   await withHeaderDevice(argument, options, async (device) => {
     const tokenId = await addToken(device, parseToken(text), options.tokenId);
-    printResult(options, { tokenId }, `Token ${tokenId} added.`);
+    announceResult(options, { tokenId }, `Token ${tokenId} added.`);
   });
 }
 

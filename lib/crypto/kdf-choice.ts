@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto';
 import os from 'node:os';
 import { wipe } from '../bytes.js';
 import { LuksError } from '../errors.js';
-import { type Argon2, availableMemoryKiB, deriveKey, type Kdf, NO_KDF_LIMITS, type Pbkdf2 } from './kdf.js';
+import { availableMemoryKiB } from './free-memory.js';
+import { type Argon2, deriveKey, type Kdf, NO_KDF_LIMITS, type Pbkdf2 } from './kdf.js';
 
 export interface KdfChoice {
   type: Kdf['type'];
@@ -101,7 +102,7 @@ async function chooseArgon2(type: Argon2['type'], choice: KdfChoice, keySizeByte
     MAX_ARGON2_LANES,
   );
   const salt = randomBytes(KDF_SALT_BYTES);
-  const halfOfMemoryKiB = Math.floor(Math.min(os.totalmem() / 1024, availableMemoryKiB()) / 2);
+  const halfOfMemoryKiB = Math.floor(availableMemoryKiB() / 2);
   const maxMemoryKiB = requireRange(
     'an argon2 memory of',
     choice.memoryKiB ?? Math.min(DEFAULT_MAX_MEMORY_KIB, halfOfMemoryKiB),

@@ -3,11 +3,11 @@
  * header from costing hours or all memory. Knows nothing of keyslots.
  */
 import { pbkdf2 as nodePbkdf2 } from 'node:crypto';
-import os from 'node:os';
 import { promisify } from 'node:util';
 import { formatBytes } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { type Argon2, deriveByArgon2 } from './argon2.js';
+import { availableMemoryKiB } from './free-memory.js';
 import { hashSizeBytes, requireHash } from './hash.js';
 
 export interface Pbkdf2 {
@@ -52,11 +52,6 @@ const pbkdf2Async = promisify(nodePbkdf2);
 
 /** node:crypto takes the iterations as an int32. */
 const NODE_MAX_ITERATIONS = 2 ** 31 - 1;
-
-/** What can be used without driving another process out of memory. */
-export function availableMemoryKiB(): number {
-  return Math.floor(os.freemem() / 1024); // MemAvailable of /proc/meminfo
-}
 
 function tooDear(what: string): LuksError {
   return new LuksError(

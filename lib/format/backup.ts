@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { alignUp } from '../bytes.js';
-import type { Device } from '../device.js';
+import { type Device, syncDirectoryOf } from '../device.js';
 import { isSystemError, LuksError } from '../errors.js';
 import { applySteps, type WriteStep } from './change.js';
 import { findReadableHeader, readHeader } from './header.js';
@@ -51,6 +51,7 @@ function writeNewFile(file: string, ...parts: Buffer[]): void {
     } finally {
       fs.closeSync(fd);
     }
+    syncDirectoryOf(file);
   } catch (cause) {
     if (isSystemError(cause) && cause.code === 'EEXIST') {
       throw new LuksError(

@@ -42,7 +42,7 @@ export function describeHeader(header: LuksHeader): HeaderDescription {
     disk: header.disk,
     segments: header.segments,
     keyslots: [...header.keyslots].map(([id, keyslot]) => describeKeyslot(header, id, keyslot)),
-    tokens: [...header.tokens].map(([id, token]) => ({ id, ...token.document })),
+    tokens: [...header.tokens].map(([id, token]) => ({ ...token.document, id })),
     digests: [...header.digests].map(([id, digest]) => ({ id, ...digest })),
   };
   return {

@@ -10,7 +10,7 @@ import { readHeader } from './header.js';
 import { withHeaderLock } from './lock.js';
 import { decodeLuks1, encodeLuks1, LUKS1_HEADER_BYTES, mendLuks1InPlace } from './luks1.js';
 import { formatVersion, hasMagic } from './luks2-binary.js';
-import { findSignature, SIGNATURE_BYTES } from './signatures.js';
+import { findSuccessor } from './replaced.js';
 import { planCopy } from './write.js';
 
 interface Repairs {
@@ -19,11 +19,8 @@ interface Repairs {
   repairs: string[];
 }
 
-/** A copy that is gone may have been overwritten by something that is worth more than it. */
 function requireNothingElse(device: Device, offsetBytes: number): void {
-  const bytes = Buffer.alloc(SIGNATURE_BYTES);
-  device.readAt(bytes, offsetBytes);
-  const found = findSignature(bytes);
+  const found = findSuccessor(device, offsetBytes);
   if (!found) return;
   throw new LuksError(
     'BAD_ARGUMENT',

@@ -77,13 +77,13 @@ export function serveWrite({ frame, tree, counters }: Context, node: TreeNode): 
  */
 export function serveFsync({ frame, tree }: Context): number {
   const handle = frame.argumentU64(fuse_fsync_in.fh);
-  if (!tree.store.isReadOnly) tree.syncErrors.run(handle, () => tree.store.sync());
+  if (!tree.store.isReadOnly) tree.syncErrors.run(handle, frame.isResent, () => tree.store.sync());
   return 0;
 }
 
 /** syncfs(2) */
-export function serveSyncfs({ tree }: Context): number {
-  if (!tree.store.isReadOnly) tree.syncErrors.run(0, () => tree.store.sync());
+export function serveSyncfs({ frame, tree }: Context): number {
+  if (!tree.store.isReadOnly) tree.syncErrors.run(0, frame.isResent, () => tree.store.sync());
   return 0;
 }
 

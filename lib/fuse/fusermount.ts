@@ -107,6 +107,11 @@ export async function mountByFusermount(mountpoint: Mountpoint, options: MountOp
 const UNMOUNT_FLAGS: Record<UnmountManner, string> = { normal: '-u', lazy: '-uz', abort: '-uz' };
 
 /** What `unmount` of mount-helper does, for a mount of this user. */
-export function unmountByFusermount(path: string, manner: UnmountManner): Promise<ProgramResult> {
-  return runProgram(PROGRAM, [UNMOUNT_FLAGS[manner], '--', path], { package: PACKAGE });
+export function unmountByFusermount(
+  path: string,
+  manner: UnmountManner,
+  timeoutMs?: number,
+): Promise<ProgramResult> {
+  const options = { package: PACKAGE, ...(timeoutMs && { timeoutMs }) };
+  return runProgram(PROGRAM, [UNMOUNT_FLAGS[manner], '--', path], options);
 }

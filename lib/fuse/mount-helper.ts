@@ -86,15 +86,19 @@ export async function mountFuse(mountpoint: Mountpoint, options: MountOptions): 
 
 const UNMOUNT_FLAGS: Record<UnmountManner, string[]> = { normal: [], lazy: ['-l'], abort: ['-f', '-l'] };
 
-function unmountAsRoot(path: string, manner: UnmountManner): Promise<ProgramResult> {
+function unmountAsRoot(path: string, manner: UnmountManner, timeoutMs?: number): Promise<ProgramResult> {
   // Not canonicalized (-c): looking at the path would wait for a server that may no longer answer.
   const args = ['-i', '-c', ...UNMOUNT_FLAGS[manner], '--', path];
-  return runProgram('umount', args, { package: PACKAGE });
+  return runProgram('umount', args, { package: PACKAGE, ...(timeoutMs && { timeoutMs }) });
 }
 
-/** Unmounts what is mounted at `path`, which must be as `requireMountpoint` gave it. */
-export async function unmountFuse(path: string, manner: UnmountManner): Promise<void> {
-  const { status, stderr } = await (isRoot() ? unmountAsRoot : unmountByFusermount)(path, manner);
+/**
+ * Unmounts what is mounted at `path`, which must be as `requireMountpoint` gave it.
+ * @param timeoutMs DEVICE_IO after that: the kernel may wait for a server that does not answer
+ */
+export async function unmountFuse(path: string, manner: UnmountManner, timeoutMs?: number): Promise<void> {
+  const unmount = isRoot() ? unmountAsRoot : unmountByFusermount;
+  const { status, stderr } = await unmount(path, manner, timeoutMs);
   if (status === 0) return;
   if (/busy/.test(stderr)) {
     throw new LuksError(

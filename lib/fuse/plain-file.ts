@@ -3,6 +3,7 @@
  * when it is read-only is decided here, as a block device decides it; the bytes are a BlockStore's.
  * Knows neither the protocol nor where the bytes come from.
  */
+import { randomInt } from 'node:crypto';
 import { systemError } from '../errors.js';
 import type { MemoryHandle } from '../native/shared-memory.js';
 import { FUSE_ROOT_ID } from './abi.js';
@@ -81,7 +82,9 @@ export function describeTree(
   onlyUser: number | null = null,
   memory: TreeMemory = createTreeMemory(),
 ): TreeDescription {
-  const now = NodeAttributes.now();
+  // No two mounts begin with the same time of access: by it one's own is known (findOwnMount).
+  const { seconds, nanoseconds } = NodeAttributes.now();
+  const now = { seconds, nanoseconds: Math.floor(nanoseconds) + randomInt(1_000_000) };
   const searchBits = (owner.mode & 0o444) >> 2;
   for (const [index, mode] of [
     [ROOT_INDEX, (owner.mode & 0o777) | searchBits],
@@ -94,6 +97,11 @@ export function describeTree(
     attributes.atime = attributes.mtime = attributes.ctime = now;
   }
   return { fileName, ...memory, onlyUser };
+}
+
+/** The attributes of what is mounted, in `memory`. */
+export function rootAttributes(fileName: string | null, memory: TreeMemory): NodeAttributes {
+  return new NodeAttributes(memory.attributeMemory, fileName === null ? FILE_INDEX : ROOT_INDEX);
 }
 
 export class PlainFile {
@@ -111,14 +119,11 @@ export class PlainFile {
     this.handles = new OpenHandles(description.handleMemory);
     this.syncErrors = new SyncErrors(description.syncErrorMemory);
     this.#onlyUser = description.onlyUser;
+    const root = rootAttributes(description.fileName, description);
+    this.root = { id: FUSE_ROOT_ID, isDirectory: description.fileName !== null, attributes: root };
+    this.file = this.root;
+    if (description.fileName === null) return;
     const file = new NodeAttributes(description.attributeMemory, FILE_INDEX);
-    if (description.fileName === null) {
-      this.root = { id: FUSE_ROOT_ID, isDirectory: false, attributes: file };
-      this.file = this.root;
-      return;
-    }
-    const root = new NodeAttributes(description.attributeMemory, ROOT_INDEX);
-    this.root = { id: FUSE_ROOT_ID, isDirectory: true, attributes: root };
     this.file = { id: FUSE_ROOT_ID + 1, isDirectory: false, attributes: file };
   }
 

@@ -16,6 +16,8 @@ export interface ProgramOptions {
   /** A descriptor for the program to have as INHERITED_FD. */
   inheritedFd?: number;
   env?: Record<string, string>;
+  /** After this it is left to itself: what waits in the kernel cannot always be killed. */
+  timeoutMs?: number;
 }
 
 export interface ProgramResult {
@@ -23,23 +25,34 @@ export interface ProgramResult {
   stderr: string;
 }
 
-/** Resolves when the program has ended. Throws UNSUPPORTED where it cannot be started. */
+/** Resolves when the program has ended. Throws UNSUPPORTED where it cannot be started, DEVICE_IO where it takes too long. */
 export function runProgram(program: string, args: string[], options: ProgramOptions): Promise<ProgramResult> {
   debug('%s %s', program, args.join(' '));
-  const { inheritedFd, env } = options;
+  const { inheritedFd, env, timeoutMs } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       stdio: ['ignore', 'ignore', 'pipe', ...(inheritedFd === undefined ? [] : [inheritedFd])],
       env: { ...process.env, LC_ALL: 'C', ...env },
     });
+    const giveUp = () => {
+      child.kill('SIGKILL');
+      child.unref();
+      child.stderr?.destroy();
+      reject(new LuksError('DEVICE_IO', `${program} was not done in ${timeoutMs! / 1000} s`));
+    };
+    const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
     let stderr = '';
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
     child.on('error', (cause) => {
+      clearTimeout(timer);
       const message = `cannot run ${program}: ${cause.message}; install ${options.package}`;
       reject(new LuksError('UNSUPPORTED', message, { cause }));
     });
-    child.on('close', (status) => resolve({ status: status ?? -1, stderr: stderr.trim() }));
+    child.on('close', (status) => {
+      clearTimeout(timer);
+      resolve({ status: status ?? -1, stderr: stderr.trim() });
+    });
   });
 }

@@ -4,16 +4,35 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { wipe } from '../bytes.js';
+import { hashSizeBytes } from '../crypto/hash.js';
 import { DEFAULT_KDF_LIMITS, deriveKey, type KdfLimits } from '../crypto/kdf.js';
+import { LuksError } from '../errors.js';
 import type { Digest, Metadata } from '../format/model.js';
 
-/** True where `key` is the one that `digest` was made from. A digest of unknown type matches nothing. */
+/** LUKS1's, whatever its hash, and those of LUKS2 that were converted from it. */
+const LUKS1_DIGEST_BYTES = 20;
+
+/** One that is cut short would be matched by one key of every so many. */
+function requireWhole({ hash, digest }: Digest): void {
+  const sizes = [hashSizeBytes(hash), LUKS1_DIGEST_BYTES];
+  if (sizes.includes(digest.length)) return;
+  throw new LuksError(
+    'HEADER_CORRUPT',
+    `a key digest has ${digest.length} bytes, and ${hash} gives ${sizes[0]}; restore the header from a backup`,
+  );
+}
+
+/**
+ * True where `key` is the one that `digest` was made from. A digest of unknown type matches nothing. Throws HEADER_CORRUPT for
+ * one of another size than its hash has.
+ */
 export async function matchesDigest(
   digest: Digest,
   key: Uint8Array,
   limits: KdfLimits = DEFAULT_KDF_LIMITS,
 ): Promise<boolean> {
   if (digest.type !== 'pbkdf2') return false;
+  requireWhole(digest);
   const { hash, iterations, salt } = digest;
   const computed = await deriveKey(
     { type: 'pbkdf2', hash, iterations, salt },

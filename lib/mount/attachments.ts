@@ -3,8 +3,7 @@
  * sockets. Nothing hangs on it: that the file is in use is the kernel's to know, and a VM that died held nothing.
  */
 import fs from 'node:fs';
-import { isSystemError } from '../errors.js';
-import { attachmentsPathOf } from './registry.js';
+import { findNotePaths, newNotePath } from './registry.js';
 
 /** Where QEMU is spoken to. */
 export interface MonitorAddress {
@@ -21,23 +20,26 @@ export interface Attachment {
 
 /** @param owner the mountpoint, or a payload that QEMU opens itself; absolute, without links */
 export function listAttachments(owner: string): Attachment[] {
+  const [note] = findNotePaths(owner);
+  if (note === undefined) return [];
   try {
-    return JSON.parse(fs.readFileSync(attachmentsPathOf(owner), 'utf8')) as Attachment[];
+    return JSON.parse(fs.readFileSync(note, 'utf8')) as Attachment[];
   } catch (error) {
     // Half a note, of a machine that went down, is none.
-    if (error instanceof SyntaxError || (isSystemError(error) && error.code === 'ENOENT')) return [];
+    if (error instanceof SyntaxError) return [];
     throw error;
   }
 }
 
 function replaceAll(owner: string, attachments: readonly Attachment[]): void {
-  const file = attachmentsPathOf(owner);
+  const notes = findNotePaths(owner);
   if (attachments.length === 0) {
-    fs.rmSync(file, { force: true });
+    for (const note of notes) fs.rmSync(note, { force: true });
     return;
   }
-  fs.writeFileSync(`${file}.new`, JSON.stringify(attachments), { mode: 0o600 });
-  fs.renameSync(`${file}.new`, file);
+  const note = notes[0] ?? newNotePath(owner);
+  fs.writeFileSync(`${note}.new`, JSON.stringify(attachments), { mode: 0o600 });
+  fs.renameSync(`${note}.new`, note);
 }
 
 export function isSameAttachment(one: Attachment, other: Attachment): boolean {

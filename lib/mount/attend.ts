@@ -10,16 +10,29 @@ import type { ServeOptions } from './serve-options.js';
 
 export interface Attended extends ControlHandlers {
   readonly mountpoint: string;
+  /** The number by which the kernel knows the mount. */
+  readonly connection: number;
   /** Resolves when the mount is gone and the payload closed, with what went wrong. */
   readonly ended: Promise<Error | undefined>;
   unmount(): Promise<unknown>;
 }
 
+/** Not through a link: in a directory of others, theirs might lead to a file of ours. */
+function writePidFile(path: string): void {
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = fs.constants;
+  const fd = fs.openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644);
+  try {
+    fs.writeSync(fd, `${process.pid}\n`);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
 /** Returns when the mount can be found. The promise in it settles when all of this is gone, as `ended` did. */
 export async function attend(mount: Attended, options: ServeOptions): Promise<{ closed: Promise<void> }> {
   const { pidFile, idleMinutes } = options;
-  if (pidFile) fs.writeFileSync(pidFile, `${process.pid}\n`);
-  const control = await ControlServer.listen(mount.mountpoint, mount);
+  if (pidFile) writePidFile(pidFile);
+  const control = await ControlServer.listen(mount.connection, mount);
   const stopWatch = idleMinutes ? unmountWhenIdle(mount, idleMinutes) : () => {};
   await notifyReady(`${options.labels.payload} on ${mount.mountpoint}`);
   const close = async () => {

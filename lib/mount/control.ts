@@ -3,22 +3,25 @@
  *
  * A daemon greets each visitor with what it serves and, when it has closed the payload, says how that went:
  *   {"mount": MountInfo}      {"closed": {"error": {code, message} | null}}
- * A connection that ends without `closed` means that the daemon died. Of a supervised mount the supervisor has this end:
+ * A connection that ends without `closed` means that the daemon died; one without a greeting, that it is stopped. Of a supervised mount the supervisor has this end:
  * the death of a server is not seen here. A visitor may ask for another server, or for a reencryption, and gets {"mount": …} or {"error": …}:
  *   {"upgrade": ServerProgram}      {"reencrypt": ReencryptRequest}
  */
 import fs from 'node:fs';
 import net from 'node:net';
-import readline from 'node:readline';
-import { type ErrorCode, LuksError } from '../errors.js';
+import { type ErrorCode, isSystemError, LuksError } from '../errors.js';
 import type { OnlineOrder, OnlineProgress } from '../volume/online.js';
 import type { Driver } from './driver.js';
+import { JsonLine } from './json-line.js';
 import type { KeyOffer } from './key-line.js';
 import type { Activity } from './mount-session.js';
-import { socketPathOf } from './registry.js';
+import type { MountEntry } from './mount-table.js';
+import { findSocketPaths, newSocketPath } from './registry.js';
 
 /** A daemon greets at once; its main thread does nothing else. */
 const GREETING_MS = 5000;
+/** Another server may take its time to start (START_LIMITS), and recovers what was under way. */
+const REPLACING_MS = 1_000_000;
 
 /** What a mount is, for people and for `umount`. */
 export interface MountInfo {
@@ -89,30 +92,28 @@ type VisitorRequest = { upgrade: ServerProgram } | { reencrypt: ReencryptRequest
 
 /** Two paths; more is not one of ours. */
 const MAX_REQUEST_CHARACTERS = 32 * 1024;
-
-function send(socket: net.Socket, message: Message): void {
-  socket.write(`${JSON.stringify(message)}\n`);
-}
+/** Paths and sentences. */
+const MAX_ANSWER_CHARACTERS = 1024 * 1024;
 
 /** The daemon's end. */
 export class ControlServer {
   readonly #server = net.createServer((socket) => void this.#greet(socket));
-  readonly #visitors = new Set<net.Socket>();
-  readonly #path: string;
+  readonly #visitors = new Set<JsonLine<VisitorRequest, Message>>();
   readonly #handlers: ControlHandlers;
 
-  private constructor(mountpoint: string, handlers: ControlHandlers) {
+  private constructor(handlers: ControlHandlers) {
     this.#handlers = handlers;
-    this.#path = socketPathOf(mountpoint);
   }
 
-  static async listen(mountpoint: string, handlers: ControlHandlers): Promise<ControlServer> {
-    const control = new ControlServer(mountpoint, handlers);
-    // A socket left by a daemon that died on this mountpoint; a living one would hold the mount.
-    fs.rmSync(control.#path, { force: true });
+  /** @param connection of the mount */
+  static async listen(connection: number, handlers: ControlHandlers): Promise<ControlServer> {
+    const control = new ControlServer(handlers);
+    const path = newSocketPath(connection);
+    // As long as the mount is there its number is no other's: what has it, is left by a daemon that died.
+    fs.rmSync(path, { force: true });
     await new Promise<void>((resolve, reject) => {
       control.#server.once('error', reject);
-      control.#server.listen(control.#path, resolve);
+      control.#server.listen(path, resolve);
     });
     return control;
   }
@@ -120,76 +121,107 @@ export class ControlServer {
   /** Tells every visitor that the payload is closed, and ends. */
   async close(error: unknown): Promise<void> {
     for (const visitor of this.#visitors) {
-      send(visitor, { closed: { error: error ? toErrorRecord(error) : null } });
-      visitor.destroySoon();
+      visitor.send({ closed: { error: error ? toErrorRecord(error) : null } });
+      visitor.close();
     }
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
   async #greet(socket: net.Socket): Promise<void> {
-    this.#visitors.add(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => this.#visitors.delete(socket));
-    let request = '';
-    socket.setEncoding('utf8').on('data', (text: string) => {
-      request += text;
-      if (request.includes('\n')) {
-        void this.#answer(socket, request);
-        request = '';
-      } else if (request.length > MAX_REQUEST_CHARACTERS) socket.destroy();
+    const visitor: JsonLine<VisitorRequest, Message> = new JsonLine(socket, MAX_REQUEST_CHARACTERS, {
+      onMessage: (request: VisitorRequest) => void this.#tell(visitor, () => this.#obey(request)),
+      onEnd: () => this.#visitors.delete(visitor),
     });
-    send(socket, { mount: await this.#handlers.describe() });
+    this.#visitors.add(visitor);
+    await this.#tell(visitor, async () => {});
   }
 
-  async #answer(socket: net.Socket, request: string): Promise<void> {
+  async #obey(request: VisitorRequest): Promise<void> {
+    if ('upgrade' in request) await this.#handlers.upgrade(request.upgrade);
+    else if ('reencrypt' in request) await this.#handlers.reencrypt(request.reencrypt);
+    else throw new LuksError('BAD_ARGUMENT', 'nothing that a mount can be asked for');
+  }
+
+  /** What is mounted after `act`, or why that failed. */
+  async #tell(visitor: JsonLine<VisitorRequest, Message>, act: () => Promise<void>): Promise<void> {
     try {
-      const asked = JSON.parse(request) as VisitorRequest;
-      if ('upgrade' in asked) await this.#handlers.upgrade(asked.upgrade);
-      else await this.#handlers.reencrypt(asked.reencrypt);
-      send(socket, { mount: await this.#handlers.describe() });
+      await act();
+      visitor.send({ mount: await this.#handlers.describe() });
     } catch (error) {
-      send(socket, { error: toErrorRecord(error) });
+      visitor.send({ error: toErrorRecord(error) });
     }
   }
 }
 
-/** The end where the connection breaks: who dies resets a visitor that he has not let in yet (unix_release_sock). */
-function nextLine(lines: AsyncIterator<string>): Promise<IteratorResult<string>> {
-  return lines.next().catch(() => ({ done: true, value: undefined }));
+/** One that is there and says nothing: stopped, say by a container's freezer, or not ours. */
+function silent({ mountpoint }: MountEntry): LuksError {
+  return new LuksError(
+    'DEVICE_IO',
+    `the daemon of ${mountpoint} does not answer: it is stopped, or the machine is overloaded; see ps for its processes`,
+  );
 }
 
-/** A command's end: who serves a mountpoint, and the wait for its end. */
+/** A command's end: who serves a mount, and the wait for its end. */
 export class ControlClient {
-  readonly info: MountInfo;
-  readonly #socket: net.Socket;
-  readonly #lines: AsyncIterator<string>;
+  info!: MountInfo;
+  readonly #line: JsonLine<Message, VisitorRequest>;
+  readonly #heard: Message[] = [];
+  #hasEnded = false;
+  #onNews = () => {};
 
-  private constructor(socket: net.Socket, lines: AsyncIterator<string>, info: MountInfo) {
-    this.#socket = socket;
-    this.#lines = lines;
-    this.info = info;
+  private constructor(socket: net.Socket) {
+    this.#line = new JsonLine(socket, MAX_ANSWER_CHARACTERS, {
+      onMessage: (message: Message) => {
+        this.#heard.push(message);
+        this.#onNews();
+      },
+      onEnd: () => {
+        this.#hasEnded = true;
+        this.#onNews();
+      },
+    });
   }
 
-  /** Null where no daemon answers for `mountpoint`. */
-  static async connect(mountpoint: string): Promise<ControlClient | null> {
-    const socket = net.connect(socketPathOf(mountpoint));
-    const lines = readline.createInterface({ input: socket })[Symbol.asyncIterator]();
+  /**
+   * Null where nobody listens for the mount: its daemon died, or is out of reach.
+   * @throws LuksError DEVICE_IO where one does, and does not answer
+   */
+  static async connect(mount: MountEntry): Promise<ControlClient | null> {
+    for (const path of findSocketPaths(mount.connection, mount.ownerUid)) {
+      const client = await ControlClient.#visit(path, mount);
+      if (client) return client;
+    }
+    return null;
+  }
+
+  static async #visit(path: string, mount: MountEntry): Promise<ControlClient | null> {
+    const socket = net.connect(path);
+    const client = new ControlClient(socket);
     try {
       await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
-    } catch {
+    } catch (error) {
+      // Its queue of visitors is full.
+      if (isSystemError(error) && error.code === 'EAGAIN') throw silent(mount);
       return null;
     }
-    // A daemon that is stopped, or in the last moments of its life, must not hold up who asks.
-    const timer = setTimeout(() => socket.destroy(), GREETING_MS);
-    const { done, value } = await nextLine(lines);
-    clearTimeout(timer);
-    if (done) return null;
-    return new ControlClient(socket, lines, (JSON.parse(value) as { mount: MountInfo }).mount);
+    const greeting = await client.#next(GREETING_MS);
+    if (greeting && 'mount' in greeting) {
+      client.info = greeting.mount;
+      return client;
+    }
+    const isSilent = !greeting && !client.#hasEnded;
+    client.disconnect();
+    if (greeting && 'error' in greeting) throw fromErrorRecord(greeting.error);
+    if (isSilent) throw silent(mount);
+    return null;
   }
 
-  /** Resolves when the daemon has synced and closed the payload; throws what went wrong with that. */
-  async waitUntilClosed(): Promise<void> {
-    const message = await this.#nextMessage('before it closed the payload; check the data');
+  /**
+   * Resolves when the daemon has synced and closed the payload; throws what went wrong with that.
+   * @param timeoutMs DEVICE_IO after that
+   */
+  async waitUntilClosed(timeoutMs: number): Promise<void> {
+    const message = await this.#require(timeoutMs, 'before it closed the payload; check the data');
     if ('closed' in message && message.closed.error) throw fromErrorRecord(message.closed.error);
   }
 
@@ -204,21 +236,38 @@ export class ControlClient {
   }
 
   async #ask(request: VisitorRequest): Promise<MountInfo> {
-    this.#socket.write(`${JSON.stringify(request)}\n`);
-    const message = await this.#nextMessage('while it was to be replaced');
+    this.#line.send(request);
+    const message = await this.#require(REPLACING_MS, 'while it was to be replaced');
     if ('error' in message) throw fromErrorRecord(message.error);
     if ('mount' in message) return message.mount;
     throw new LuksError('DEVICE_IO', `${this.info.mountpoint} was unmounted meanwhile`);
   }
 
-  async #nextMessage(when: string): Promise<Message> {
-    const { done, value } = await nextLine(this.#lines);
-    if (!done) return JSON.parse(value) as Message;
+  async #require(timeoutMs: number, when: string): Promise<Message> {
+    const message = await this.#next(timeoutMs);
+    if (message) return message;
     const pid = this.info.supervisorPid ?? this.info.pid;
-    throw new LuksError('DEVICE_IO', `the daemon ${pid} of ${this.info.payload} died ${when}`);
+    const how = this.#hasEnded ? 'died' : `said nothing for ${timeoutMs / 1000} s`;
+    throw new LuksError('DEVICE_IO', `the daemon ${pid} of ${this.info.payload} ${how} ${when}`);
+  }
+
+  /** The next that is said; null where nothing is, be it that the daemon is gone. */
+  async #next(timeoutMs: number): Promise<Message | null> {
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this.#onNews();
+    }, timeoutMs);
+    while (this.#heard.length === 0 && !this.#hasEnded && !isLate) {
+      await new Promise<void>((resolve) => {
+        this.#onNews = resolve;
+      });
+    }
+    clearTimeout(timer);
+    return this.#heard.shift() ?? null;
   }
 
   disconnect(): void {
-    this.#socket.destroy();
+    this.#line.destroy();
   }
 }

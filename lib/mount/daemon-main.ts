@@ -4,7 +4,6 @@
  */
 import createDebug from 'debug';
 import { Device } from '../device.js';
-import { makeProcessUndumpable } from '../native/memory.js';
 import { Volume } from '../volume/volume.js';
 import { answerFailure, answerReady } from './daemon.js';
 import { receiveOrder } from './order.js';
@@ -13,7 +12,6 @@ import { unmountOnSignals } from './signals.js';
 
 const debug = createDebug('luksfuse:daemon');
 
-makeProcessUndumpable();
 try {
   const { order, keys } = receiveOrder();
   const volume = Volume.create(Device.adopt(order.device), order.layout, keys);

@@ -4,7 +4,6 @@
  * The command that ran in the foreground has asked for the passphrase and derived the key (argon2 may have taken
  * a gigabyte for it); the daemon starts fresh and small.
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import type { Duplex } from 'node:stream';
@@ -16,6 +15,7 @@ import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { findSharingObstacle } from '../native/shared-memory.js';
 import type { LocatedVolume } from '../volume/locate.js';
+import { spawnModule } from './child.js';
 import { type ErrorRecord, fromErrorRecord, type MountInfo, toErrorRecord } from './control.js';
 import { LINE_FD, PAYLOAD_FD, sendOrder } from './order.js';
 import type { ServeOptions } from './serve-options.js';
@@ -44,17 +44,19 @@ export async function startDaemon(
   const program = canSupervise(options) ? './supervisor-main.js' : './daemon-main.js';
   const entry = fileURLToPath(new URL(program, import.meta.url));
   const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
-  const child = spawn(process.execPath, [entry], {
-    cwd: '/',
-    detached: true,
-    stdio: ['ignore', 'ignore', stderr, 'pipe', payload.fd, header],
-  });
+  const child = spawnModule(
+    { node: process.execPath, entry },
+    {
+      detached: true,
+      stdio: ['ignore', 'ignore', stderr, 'pipe', payload.fd, header],
+    },
+  );
   await once(child, 'spawn');
   const exit = once(child, 'exit');
   const line = child.stdio[LINE_FD] as Duplex;
   const device = { ...payload.handle, fd: PAYLOAD_FD };
   await sendOrder(line, { device, layout, options, mount: null, hasPrompt: false, online: null }, keys);
-  const answer = await text(line);
+  const answer = await text(line).catch(() => '');
   const parsed = answer ? (JSON.parse(answer) as Answer) : null;
   // One that failed has its claim on the payload until it is gone, and who tries again must not find that.
   if (!parsed || 'error' in parsed) await Promise.race([exit, delay(ENDING_MS, undefined, { ref: false })]);

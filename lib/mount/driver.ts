@@ -12,7 +12,7 @@ import {
   requireNativeOptions,
   startNativeSession,
 } from './fuse-native.js';
-import type { MountSession, SessionOptions } from './mount-session.js';
+import { type MountSession, requireWorkerCount, type SessionOptions } from './mount-session.js';
 import { startSession } from './session.js';
 
 export const DRIVERS = ['dev-fuse', 'fuse-native'] as const;
@@ -36,6 +36,7 @@ export async function chooseDriver(
   mountpoint: Mountpoint,
   options: DriverDemands,
 ): Promise<Driver> {
+  requireWorkerCount(options.workerCount);
   if (wanted === 'dev-fuse' || (wanted === 'auto' && hasDevFuse())) {
     requireFuse();
     requireDiscards(options);

@@ -11,8 +11,9 @@ import { AbortSwitch, setReadAhead } from '../fuse/connection.js';
 import { shakeHands } from '../fuse/handshake.js';
 import { mountFuse, unmountFuse } from '../fuse/mount-helper.js';
 import { type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
+import type { NodeAttributes } from '../fuse/node-attributes.js';
 import type { FullSettings } from './mount-session.js';
-import { connectionNumber } from './mount-table.js';
+import { findOwnMount } from './own-mount.js';
 
 const debug = createDebug('luksfuse:mount');
 
@@ -28,6 +29,8 @@ export interface MountRecord {
   filePath: string;
   /** What a dead server left unanswered can be had again. */
   hasResend: boolean;
+  /** The number by which the kernel knows it; null where that was not known yet. */
+  connection: number | null;
 }
 
 /** What requests are read from. */
@@ -42,12 +45,14 @@ export class FuseMount implements MountRecord {
   readonly filePath: string;
   readonly hasResend: boolean;
   readonly fuseFd: number;
+  connection: number | null;
   #abortSwitch: AbortSwitch | null = null;
 
   private constructor(record: MountRecord, fuseFd: number) {
     this.mountpoint = record.mountpoint;
     this.filePath = record.filePath;
     this.hasResend = record.hasResend;
+    this.connection = record.connection;
     this.fuseFd = fuseFd;
   }
 
@@ -59,9 +64,7 @@ export class FuseMount implements MountRecord {
     const fd = await mountFuse(mountpoint, request);
     try {
       const { hasResend } = shakeHands(fd, new CachePolicy(request.cache));
-      const mount = new FuseMount({ mountpoint, filePath, hasResend }, fd);
-      mount.#settle();
-      return mount;
+      return new FuseMount({ mountpoint, filePath, hasResend, connection: null }, fd);
     } catch (error) {
       await unmountFuse(path, 'abort').catch((later: Error) => debug('%s', later.message));
       fs.closeSync(fd);
@@ -69,22 +72,26 @@ export class FuseMount implements MountRecord {
     }
   }
 
-  /** What can be set only after FUSE_INIT. */
-  #settle(): void {
-    const connection = connectionNumber(this.mountpoint.path);
-    if (connection === null) return;
-    setReadAhead(connection);
-    this.#abortSwitch = new AbortSwitch(connection);
-  }
-
   /** The mount that another process made, and whose descriptor this one has inherited. */
   static adopt(record: MountRecord, fuseFd: number): FuseMount {
     return new FuseMount(record, fuseFd);
   }
 
+  /**
+   * Once somebody serves: finds its number, and sets what needs that.
+   * @param root of what is served
+   * @throws LuksError BUSY where somebody else has mounted there
+   */
+  async locate(root: NodeAttributes): Promise<void> {
+    const { connection } = await findOwnMount(this.mountpoint.path, root);
+    this.connection = connection;
+    setReadAhead(connection);
+    this.#abortSwitch = new AbortSwitch(connection);
+  }
+
   get record(): MountRecord {
-    const { mountpoint, filePath, hasResend } = this;
-    return { mountpoint, filePath, hasResend };
+    const { mountpoint, filePath, hasResend, connection } = this;
+    return { mountpoint, filePath, hasResend, connection };
   }
 
   /** Another descriptor: what is read from it and not answered fails when nobody has it any more. */

@@ -25,6 +25,8 @@ import {
   type SessionOptions,
   withDefaults,
 } from './mount-session.js';
+import { isMounted } from './mount-table.js';
+import { findOwnMount } from './own-mount.js';
 import type { StoreModule } from './worker.js';
 
 const debug = createDebug('luksfuse:mount');
@@ -37,6 +39,8 @@ const MAX_REQUEST_BYTES = Math.max(MAX_WRITE_BYTES, 32 * PAGE_BYTES);
 const MAX_OPTION_BYTES = 1023;
 /** Names, ids and the size never change behind the kernel. */
 const VALID_SECONDS = 86_400;
+/** The package tells times in milliseconds. */
+const STAT_PRECISION_NS = 1_000_000n;
 /** How soon the end of a mount is noticed: libfuse's threads just end then. */
 const WATCH_MS = 100;
 
@@ -121,6 +125,11 @@ function mountLibfuse(fuse: FuseNative, path: string): Promise<void> {
     new Promise<void>((resolve, reject) => {
       fuse.mount((cause) => {
         if (!cause) return resolve();
+        if (isMounted(path)) {
+          return reject(
+            new LuksError('BUSY', `another luksfuse has mounted on ${path} in the meantime`, { cause }),
+          );
+        }
         const message = `cannot mount on ${path}: fuse-native says "${cause.message}"; libfuse's own words are seen with --foreground`;
         reject(new LuksError('DEVICE_IO', message, { cause }));
       });
@@ -133,6 +142,7 @@ function mountLibfuse(fuse: FuseNative, path: string): Promise<void> {
 class NativeSession implements MountSession {
   readonly mountpoint: string;
   readonly filePath: string;
+  readonly connection: number;
   readonly closed: Promise<SessionEnd>;
   readonly #options: FullSessionOptions;
   readonly #fuse: FuseNative;
@@ -146,11 +156,13 @@ class NativeSession implements MountSession {
     counterMemory: SharedArrayBuffer,
     mountpoint: string,
     descriptor: string,
+    connection: number,
   ) {
     this.#options = options;
     this.#fuse = fuse;
     this.#counterMemory = counterMemory;
     this.#descriptor = descriptor;
+    this.connection = connection;
     this.mountpoint = mountpoint;
     this.filePath = join(mountpoint, options.fileName);
     this.closed = new Promise((resolve) => {
@@ -185,7 +197,13 @@ class NativeSession implements MountSession {
     const before = fuseDescriptors();
     await mountLibfuse(fuse, mountpoint.path);
     const descriptor = fuseDescriptors().find((fd) => !before.includes(fd))!;
-    return new NativeSession(options, fuse, counterMemory, mountpoint.path, descriptor);
+    try {
+      const { connection } = await findOwnMount(mountpoint.path, tree.root.attributes, STAT_PRECISION_NS);
+      return new NativeSession(options, fuse, counterMemory, mountpoint.path, descriptor, connection);
+    } catch (error) {
+      await unmountFuse(mountpoint.path, 'lazy');
+      throw error;
+    }
   }
 
   get hasUnlockedKeys(): boolean {

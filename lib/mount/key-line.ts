@@ -1,6 +1,6 @@
 /**
  * Volume keys from a command to a daemon of the same user that runs already: the one who has them listens on a socket in
- * the directory that only this user enters, and each visitor gets them once, from locked memory into locked memory.
+ * the directory that only this user enters, and the one process that it is meant for gets them, once, from locked memory into locked memory.
  */
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -8,6 +8,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { Secret, type VolumeKeys } from '../crypto/secret.js';
 import { LuksError } from '../errors.js';
+import { peerPid } from '../native/socket.js';
 import { openRuntimeDirectory } from './registry.js';
 
 /** Where keys can be had. Plain data. */
@@ -20,12 +21,28 @@ export interface KeyOffer {
 /** No two volume keys are longer together. */
 const MAX_BYTES = 4096;
 
-/** Offers the keys as long as `use` takes. */
-export async function withKeyOffer<T>(keys: VolumeKeys, use: (offer: KeyOffer) => Promise<T>): Promise<T> {
+/** By node's own number of the descriptor, which it has no public name for. */
+function isProcess(socket: net.Socket, pid: number): boolean {
+  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+  const peer = peerPid(fd);
+  return peer === null || peer === pid;
+}
+
+/** Offers the keys to the process `pid`, once, as long as `use` takes. */
+export async function withKeyOffer<T>(
+  keys: VolumeKeys,
+  pid: number,
+  use: (offer: KeyOffer) => Promise<T>,
+): Promise<T> {
   const shapes = [...keys].map(([digest, { sizeBytes }]) => ({ digest, sizeBytes }));
   const offer = { path: path.join(openRuntimeDirectory(), `${process.pid}.keys`), shapes };
   const server = net.createServer((socket) => {
     socket.on('error', () => {});
+    if (!isProcess(socket, pid) || !server.listening) {
+      socket.destroy();
+      return;
+    }
+    server.close();
     for (const { bytes } of keys.values()) socket.write(bytes);
     socket.end();
   });
@@ -57,7 +74,8 @@ export async function fetchKeys({ path: from, shapes }: KeyOffer): Promise<Volum
         },
       },
     });
-    await once(socket, 'close');
+    // Not once(): where nobody listens, that is an error of the socket's, and then it closes.
+    await new Promise((resolve) => socket.on('error', () => {}).on('close', resolve));
     if (doneBytes !== totalBytes) throw new LuksError('DEVICE_IO', 'the keys did not come');
     return splitKeys(all.bytes, shapes);
   } finally {

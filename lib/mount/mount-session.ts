@@ -8,6 +8,8 @@ import type { CounterTotals } from '../fuse/counters.js';
 import type { BlockStore } from '../fuse/plain-file.js';
 
 const NAME_MAX_BYTES = 255;
+/** Each takes one of a volume's range locks, of which there are 128, and so do the main thread and a reencryption. */
+export const MAX_WORKERS = 120;
 
 /** What a user chooses of a mount. */
 export interface MountSettings {
@@ -41,7 +43,7 @@ export interface SessionOptions extends MountSettings {
 export type FullSettings = Required<MountSettings>;
 export type FullSessionOptions = Required<SessionOptions>;
 
-/** @throws LuksError BAD_ARGUMENT where the file's name cannot be one */
+/** @throws LuksError BAD_ARGUMENT where the file's name cannot be one, or so many workers cannot be */
 export function withDefaults<T extends MountSettings>(options: T): T & FullSettings {
   const full = {
     fileName: 'payload',
@@ -55,6 +57,7 @@ export function withDefaults<T extends MountSettings>(options: T): T & FullSetti
     ...options,
   };
   requireFileName(full.fileName);
+  requireWorkerCount(full.workerCount);
   return full;
 }
 
@@ -62,6 +65,12 @@ export function withDefaults<T extends MountSettings>(options: T): T & FullSetti
 export function isFileName(name: string): boolean {
   const isUsable = name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name);
   return isUsable && Buffer.byteLength(name) <= NAME_MAX_BYTES;
+}
+
+/** Throws BAD_ARGUMENT where there cannot be so many. */
+export function requireWorkerCount(count: number | undefined): void {
+  if (count === undefined || (Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS)) return;
+  throw new LuksError('BAD_ARGUMENT', `${count} workers cannot be; take 1 to ${MAX_WORKERS}`);
 }
 
 function requireFileName(name: string): void {
@@ -89,6 +98,8 @@ export interface MountSession {
   readonly mountpoint: string;
   /** Where the plaintext is. */
   readonly filePath: string;
+  /** The number by which the kernel knows the mount. */
+  readonly connection: number;
   /** Resolves once the mount is gone, nobody serves it any more and the store is synced. Never rejects. */
   readonly closed: Promise<SessionEnd>;
   /** Some keys lie in memory that could not be locked. */

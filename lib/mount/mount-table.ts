@@ -3,6 +3,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { LuksError } from '../errors.js';
 import { FILE_SYSTEM_TYPE, MOUNT_MARK } from '../fuse/mountpoint.js';
 
 /** Octal escapes stand for space, tab, newline and backslash. */
@@ -17,37 +18,53 @@ function isOurs(kind: string): boolean {
   return type === FILE_SYSTEM_TYPE || options?.split(',').includes(MOUNT_MARK) === true;
 }
 
-interface MountEntry {
+/** A luksfuse mount, whether its daemon lives or not. */
+export interface MountEntry {
   mountpoint: string;
-  /** The minor number of its device; the major is 0. */
-  number: number;
+  /** Of the mount, and of the one that it lies on. */
+  id: number;
+  parentId: number;
+  /** The number by which the kernel knows the connection, whatever path it is reached by: the minor one of its device. */
+  connection: number;
+  /** Who mounted it. */
+  ownerUid: number;
+  /** The path of the payload. */
+  source: string;
 }
 
-/** All luksfuse mounts, living or dead, in the order they were mounted. */
-function listMounts(): MountEntry[] {
+/** In the order they were mounted. */
+export function listMounts(): MountEntry[] {
   const mounts: MountEntry[] = [];
   for (const line of fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
     // ID parent major:minor root mountpoint options [optional…] - type source superoptions
     const [place, kind] = line.split(' - ');
-    const [, , device, , mountpoint] = place!.split(' ');
+    const [id, parentId, device, , mountpoint] = place!.split(' ');
     if (!device || !mountpoint || !kind || !isOurs(kind)) continue;
-    mounts.push({ mountpoint: decodeEscapes(mountpoint), number: Number(device.split(':')[1]) });
+    const [, source, options] = kind.split(' ');
+    mounts.push({
+      mountpoint: decodeEscapes(mountpoint),
+      ...{ id: Number(id), parentId: Number(parentId), connection: Number(device.split(':')[1]) },
+      ownerUid: Number(/(?:^|,)user_id=(\d+)/.exec(options!)?.[1]),
+      source: decodeEscapes(source!),
+    });
   }
   return mounts;
 }
 
-/** Their mountpoints, in the order they were mounted. */
-export function listMountpoints(): string[] {
-  return listMounts().map(({ mountpoint }) => mountpoint);
+/** The mount on `mountpoint`, the last where there are several; null where luksfuse has none there. */
+export function findMount(mountpoint: string): MountEntry | null {
+  return listMounts().findLast((mount) => mount.mountpoint === mountpoint) ?? null;
 }
 
-/** The number by which /sys knows the connection of the mount; null where none is there. */
-export function connectionNumber(mountpoint: string): number | null {
-  return listMounts().findLast((mount) => mount.mountpoint === mountpoint)?.number ?? null;
+/** The mount at a path that a person gave. Throws BAD_ARGUMENT where luksfuse has none there. */
+export function requireMount(path: string): MountEntry {
+  const mount = findMount(canonicalMountpoint(path));
+  if (mount) return mount;
+  throw new LuksError('BAD_ARGUMENT', `nothing is mounted on ${path} by luksfuse`);
 }
 
 export function isMounted(mountpoint: string): boolean {
-  return listMountpoints().includes(mountpoint);
+  return findMount(mountpoint) !== null;
 }
 
 /**

@@ -6,7 +6,7 @@ import { LuksError } from '../errors.js';
 import type { OnlineOrder } from '../volume/online.js';
 import { ControlClient, type MountInfo } from './control.js';
 import { withKeyOffer } from './key-line.js';
-import { canonicalMountpoint } from './mount-table.js';
+import { requireMount } from './mount-table.js';
 
 /**
  * Returns what is mounted when the daemon does as ordered.
@@ -19,11 +19,14 @@ export async function orderReencryption(
   order: OnlineOrder,
   keys: VolumeKeys | null,
 ): Promise<MountInfo> {
-  const daemon = await ControlClient.connect(canonicalMountpoint(path));
+  const daemon = await ControlClient.connect(requireMount(path));
   if (!daemon) throw new LuksError('DEVICE_IO', `no daemon answers for ${path}`);
   try {
     if (!keys) return await daemon.reencrypt({ order, keys });
-    return await withKeyOffer(keys, (offer) => daemon.reencrypt({ order, keys: offer }));
+    const { supervisorPid, pid } = daemon.info;
+    return await withKeyOffer(keys, supervisorPid ?? pid, (offer) =>
+      daemon.reencrypt({ order, keys: offer }),
+    );
   } finally {
     daemon.disconnect();
   }

@@ -96,7 +96,7 @@ export async function attendSession(
 ): Promise<Served> {
   const why = options.driver === 'dev-fuse' ? 'nobody supervises it' : 'fuse-native cannot hand it over';
   const attended = {
-    mountpoint: session.mountpoint,
+    ...{ mountpoint: session.mountpoint, connection: session.connection },
     ended,
     describe: async () => describe(),
     unmount: () => session.unmount(),

@@ -7,14 +7,25 @@ import net from 'node:net';
 import createDebug from 'debug';
 import type { VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
-import { makeProcessUndumpable } from '../native/memory.js';
-import { digestOfVolume, type OnlineVolume, openOnline } from '../volume/online-open.js';
+import { SyncErrors } from '../fuse/sync-errors.js';
+import type { OnlineOrder } from '../volume/online.js';
+import { digestOfVolume, type OnlineVolume, openOnline, requireAsMounted } from '../volume/online-open.js';
 import { Volume } from '../volume/volume.js';
 import { toErrorRecord } from './control.js';
 import { FuseMount } from './fuse-mount.js';
-import { FUSE_FD, HEADER_FD, LINE_FD, MEMORY_FD, type Order, PROMPT_FD, receiveOrder } from './order.js';
+import { JsonLine } from './json-line.js';
+import {
+  FUSE_FD,
+  HEADER_FD,
+  LINE_FD,
+  MEMORY_FD,
+  type Order,
+  PROMPT_FD,
+  receiveOrder,
+  WITNESS_FD,
+} from './order.js';
 import { attendSession, closeVolumeAfter, describeMount, sessionOptions } from './serve.js';
-import { type FromServer, ServerLine, type ToServer } from './server-line.js';
+import { type FromServer, MAX_MESSAGE_CHARACTERS, type ToServer } from './server-line.js';
 import { Session } from './session.js';
 import { mapSessionMemory } from './session-memory.js';
 import { unmountOnSignals } from './signals.js';
@@ -28,15 +39,16 @@ function die(why: Error): void {
 }
 
 /** The volume as the order has it, or as its header has it where that changes while it is served. */
-function openOrdered(
+async function openOrdered(
   { device, layout, online, options }: Order,
   keys: VolumeKeys,
   onReencrypted: (digest: number | null) => void,
 ): Promise<OnlineVolume> {
   const payload = Device.adopt(device);
-  if (!online) return Promise.resolve({ volume: Volume.create(payload, layout, keys), online: null });
-  const header = { fd: HEADER_FD, path: options.labels.header };
-  return openOnline({ payload, layout, header }, keys, online, onReencrypted);
+  const parts = { payload, layout, header: { fd: HEADER_FD, path: options.labels.header } };
+  if (online) return openOnline(parts, keys, online, onReencrypted);
+  if (!payload.isReadOnly) requireAsMounted(parts);
+  return { volume: Volume.create(payload, layout, keys), online: null };
 }
 
 async function serve(order: Order, keys: VolumeKeys): Promise<void> {
@@ -45,7 +57,8 @@ async function serve(order: Order, keys: VolumeKeys): Promise<void> {
   const { volume, online } = await openOrdered(order, keys, onReencrypted);
   const mount = FuseMount.adopt(record!, FUSE_FD);
   const promptFd = order.hasPrompt ? PROMPT_FD : null;
-  const adoption = { mount, memory: mapSessionMemory(MEMORY_FD), promptFd };
+  const memory = mapSessionMemory(MEMORY_FD);
+  const adoption = { mount, memory, promptFd };
   const session = await Session.adopt(sessionOptions(volume, options), adoption, die);
   const ended = closeVolumeAfter(volume, session, async () => {
     await online?.stop();
@@ -54,15 +67,16 @@ async function serve(order: Order, keys: VolumeKeys): Promise<void> {
   const describe = () => describeMount(volume, session, options, online?.progress);
   let isServing = false;
   const handlers: Record<ToServer & string, () => void> = {
-    serve: () => {
-      isServing = true;
-      (online?.settle() ?? Promise.resolve()).then(() => session.serve(), die);
-    },
     describe: () => line.send({ mount: describe() }),
     drain: () => {
       isServing = false;
       void Promise.all([session.drain(), online?.stop()]).then(() => line.send({ drained: true }));
     },
+  };
+  const serveAs = (order: OnlineOrder | null) => {
+    isServing = true;
+    new SyncErrors(memory.syncErrorMemory).judgeInterrupted(() => fs.fdatasyncSync(WITNESS_FD));
+    (online?.settle(order ?? undefined) ?? Promise.resolve()).then(() => session.serve(), die);
   };
   let isClosed = false;
   const serveAlone = () => {
@@ -72,11 +86,16 @@ async function serve(order: Order, keys: VolumeKeys): Promise<void> {
       debug('alone: %s', error.message),
     );
   };
-  const line = new ServerLine<ToServer, FromServer>(
-    new net.Socket({ fd: LINE_FD }),
-    (message) => (typeof message === 'string' ? handlers[message]() : online?.follow(message)),
-    serveAlone,
-  );
+  const stream = new net.Socket({ fd: LINE_FD });
+  const line = new JsonLine<ToServer, FromServer>(stream, MAX_MESSAGE_CHARACTERS, {
+    onMessage: (message) => {
+      if (typeof message === 'string') handlers[message]();
+      else if ('serve' in message) serveAs(message.serve.online);
+      else if ('connection' in message) mount.connection = message.connection;
+      else online?.follow(message);
+    },
+    onEnd: serveAlone,
+  });
   unmountOnSignals(Promise.resolve(session));
   line.send({ ready: describe() });
   const isDone = order.online && !online;
@@ -87,7 +106,6 @@ async function serve(order: Order, keys: VolumeKeys): Promise<void> {
   line.close();
 }
 
-makeProcessUndumpable();
 try {
   const { order, keys } = receiveOrder();
   await serve(order, keys);

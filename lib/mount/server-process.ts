@@ -1,7 +1,7 @@
 /**
  * One server as its supervisor has it: started, told what to do, waited for.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import type net from 'node:net';
@@ -10,9 +10,11 @@ import { fileURLToPath } from 'node:url';
 import type { VolumeKeys } from '../crypto/secret.js';
 import { LuksError } from '../errors.js';
 import type { OnlineOrder } from '../volume/online.js';
+import { spawnModule } from './child.js';
 import { type ErrorRecord, fromErrorRecord, type MountInfo, type ServerProgram } from './control.js';
+import { JsonLine } from './json-line.js';
 import { LINE_FD, type Order, sendOrder } from './order.js';
-import { type FromServer, type Reencrypted, ServerLine, type ToServer } from './server-line.js';
+import { type FromServer, MAX_MESSAGE_CHARACTERS, type Reencrypted, type ToServer } from './server-line.js';
 
 /** The server of the version that this module is part of. */
 export const OWN_PROGRAM: ServerProgram = {
@@ -28,7 +30,13 @@ const ANSWER_MS = 2000;
 const DRAIN_MS = 12_000;
 
 /** Descriptors for the server, in the order of their numbers there, from PAYLOAD_FD on. */
-export type ServerDescriptors = [payload: number, header: number, fuse: number, memory: number];
+export type ServerDescriptors = [
+  payload: number,
+  header: number,
+  fuse: number,
+  memory: number,
+  witness: number,
+];
 
 export class ServerProcess {
   readonly pid: number;
@@ -40,10 +48,8 @@ export class ServerProcess {
   end: { error: Error | undefined } | null = null;
   /** Resolves when the reencryption of what it serves is done. */
   readonly reencrypted: Promise<Reencrypted>;
-  /** When it began to serve, or null. */
-  servingSinceMs: number | null = null;
   readonly #child: ChildProcess;
-  readonly #line: ServerLine<FromServer, ToServer>;
+  #line!: JsonLine<FromServer, ToServer>;
   readonly #stream: net.Socket;
   /**
    * Where the server's prompt channel reads, or null. It is one for each server, since to hand it to another would have the
@@ -68,11 +74,6 @@ export class ServerProcess {
       return `${signal ?? `status ${code}`}`;
     });
     this.#stream = child.stdio[LINE_FD] as net.Socket;
-    this.#line = new ServerLine(
-      this.#stream,
-      (message) => this.#hear(message),
-      () => {},
-    );
   }
 
   /**
@@ -91,8 +92,7 @@ export class ServerProcess {
     limits = START_LIMITS,
   ): Promise<ServerProcess> {
     const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
-    const child = spawn(program.node, [program.entry], {
-      cwd: '/',
+    const child = spawnModule(program, {
       stdio: ['ignore', 'ignore', stderr, 'pipe', ...descriptors, promptFd ?? 'ignore'],
       signal,
       killSignal: 'SIGKILL',
@@ -104,9 +104,8 @@ export class ServerProcess {
       throw new LuksError('DEVICE_IO', `cannot run ${program.node}: ${cause.message}`, { cause });
     });
     const server = new ServerProcess(child, promptFd);
-    const ready = server.#becomesReady(limits);
-    await sendOrder(server.#stream, { ...order, hasPrompt: promptFd !== null }, keys).catch(() => {});
-    if (await ready) return server;
+    const isSent = server.#receives({ ...order, hasPrompt: promptFd !== null }, keys);
+    if ((await server.#comesTo('ready', limits)) && (await isSent)) return server;
     const isAlive = !server.#hasExited;
     server.kill();
     const how = await server.exited;
@@ -122,10 +121,28 @@ export class ServerProcess {
     );
   }
 
+  async #receives(order: Order, keys: VolumeKeys): Promise<boolean> {
+    const isSent = await sendOrder(this.#stream, order, keys);
+    this.#line = new JsonLine(this.#stream, MAX_MESSAGE_CHARACTERS, {
+      onMessage: (message) => this.#hear(message),
+    });
+    return isSent;
+  }
+
   /** Lets it take requests: the server before it is dead. */
-  serve(): void {
-    this.servingSinceMs = Date.now();
-    this.#line.send('serve');
+  serve(online: OnlineOrder | null): void {
+    this.#line.send({ serve: { online } });
+  }
+
+  /** As long as it gets on: it may have to recover first what a reencryption was at. */
+  serves(): Promise<boolean> {
+    this.#line.send('describe');
+    return this.#comesTo('mount', START_LIMITS);
+  }
+
+  /** Tells it the number of the mount's connection. */
+  locate(connection: number): void {
+    this.#line.send({ connection });
   }
 
   /** Has the reencryption go on, or pause. */
@@ -135,14 +152,14 @@ export class ServerProcess {
 
   /** What it serves; as it last told where it does not answer. */
   async describe(): Promise<MountInfo> {
-    await this.answers();
+    await this.#answers();
     return this.info;
   }
 
   /** False where it is dead, or as good as that. */
-  answers(withinMs = ANSWER_MS): Promise<boolean> {
+  #answers(): Promise<boolean> {
     this.#line.send('describe');
-    return this.#hears('mount', withinMs);
+    return this.#hears('mount', ANSWER_MS);
   }
 
   /** Has it answer what it took and take no more; it is to be killed after that. */
@@ -162,12 +179,12 @@ export class ServerProcess {
   }
 
   /** False where it died, or got nowhere: a slow machine takes its time, and a server that hangs must not hold up the mount. */
-  async #becomesReady({ totalMs, stalledMs }: typeof START_LIMITS): Promise<boolean> {
+  async #comesTo(word: string, { totalMs, stalledMs }: typeof START_LIMITS): Promise<boolean> {
     const end = Date.now() + totalMs;
     let before: number;
     let now = processorTicks(this.pid);
     do {
-      if (await this.#hears('ready', stalledMs)) return true;
+      if (await this.#hears(word, stalledMs)) return true;
       before = now;
       now = processorTicks(this.pid);
     } while (!this.#hasExited && now !== before && Date.now() < end);

@@ -7,9 +7,8 @@ import { OpenHandles } from '../fuse/open-handles.js';
 import { ATTRIBUTE_BYTES, type TreeMemory } from '../fuse/plain-file.js';
 import { SyncErrors } from '../fuse/sync-errors.js';
 import { createMemoryFile, type MemoryHandle, mapMemoryFile } from '../native/shared-memory.js';
+import { MAX_WORKERS } from './mount-session.js';
 
-/** More than there are range locks for: a pool cannot be larger. */
-const MAX_WORKERS = 128;
 /** A cache line, so that no two parts share one. */
 const ALIGNMENT_BYTES = 64;
 

@@ -7,7 +7,7 @@ import { statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { LuksError } from '../errors.js';
 import { Counters } from '../fuse/counters.js';
-import { describeTree, type TreeDescription } from '../fuse/plain-file.js';
+import { describeTree, rootAttributes, type TreeDescription } from '../fuse/plain-file.js';
 import { hasUnlockedKeys } from '../native/memory.js';
 import { FuseMount, type MountDescriptors } from './fuse-mount.js';
 import {
@@ -46,9 +46,13 @@ function onlyUserOf({ allowRoot, allowOther }: FullSessionOptions): number | nul
 }
 
 /** Fresh attributes and counters for a mount, in `memory`. */
-export function initializeMemory(given: MountSettings, isDirectory: boolean, memory: SessionMemory): void {
+export function initializeMemory(
+  given: MountSettings,
+  isDirectory: boolean,
+  memory: SessionMemory,
+): TreeDescription {
   const options = withDefaults(given);
-  describeTree(isDirectory ? options.fileName : null, options, null, memory);
+  return describeTree(isDirectory ? options.fileName : null, options, null, memory);
 }
 
 export class Session implements MountSession {
@@ -112,8 +116,11 @@ export class Session implements MountSession {
     try {
       await session.#pool.start();
       session.#pool.open();
+      await mount.locate(rootAttributes(session.#tree().fileName, memory));
     } catch (error) {
       await session.#abandon(error as Error);
+      // Those that are ready wait for the gate; behind it they find the mount gone.
+      session.#pool.open();
       if (session.#pool.workerCount === 0) session.#finish();
       await session.closed;
       throw error;
@@ -146,6 +153,10 @@ export class Session implements MountSession {
   async drain(): Promise<void> {
     this.#isDraining = true;
     await this.#pool.drain(() => statfs(this.filePath));
+  }
+
+  get connection(): number {
+    return this.#mount.connection!;
   }
 
   get hasUnlockedKeys(): boolean {

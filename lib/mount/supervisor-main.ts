@@ -2,7 +2,6 @@
  * What the background process of a supervised mount runs: receive the order, mount, see that somebody serves.
  */
 import createDebug from 'debug';
-import { makeProcessUndumpable } from '../native/memory.js';
 import { attend } from './attend.js';
 import { answerFailure, answerReady } from './daemon.js';
 import { receiveOrder } from './order.js';
@@ -24,7 +23,6 @@ async function attendOrUnmount(
   }
 }
 
-makeProcessUndumpable();
 try {
   const { order, keys } = receiveOrder();
   const starting = Supervisor.start(order, keys);

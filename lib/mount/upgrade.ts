@@ -3,7 +3,7 @@
  */
 import { LuksError } from '../errors.js';
 import { ControlClient, type MountInfo } from './control.js';
-import { canonicalMountpoint, isMounted } from './mount-table.js';
+import { requireMount } from './mount-table.js';
 import { OWN_PROGRAM } from './server-process.js';
 
 /**
@@ -12,10 +12,7 @@ import { OWN_PROGRAM } from './server-process.js';
  *   where the new server does not start, the old one goes on
  */
 export async function upgradeMount(path: string): Promise<MountInfo> {
-  const mountpoint = canonicalMountpoint(path);
-  if (!isMounted(mountpoint))
-    throw new LuksError('BAD_ARGUMENT', `nothing is mounted on ${path} by luksfuse`);
-  const daemon = await ControlClient.connect(mountpoint);
+  const daemon = await ControlClient.connect(requireMount(path));
   if (!daemon) throw new LuksError('DEVICE_IO', `no daemon answers for ${path}`);
   try {
     return await daemon.upgrade(OWN_PROGRAM);

@@ -8,6 +8,9 @@ import { findFunction } from './library.js';
 
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
+/** asm-generic/socket.h */
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
 /** sizeof(sun_path) */
 const MAX_PATH_BYTES = 108;
 
@@ -20,6 +23,10 @@ const cBind = findFunction<(fd: number, address: Uint8Array, length: number) => 
 const cConnect = findFunction<(fd: number, address: Uint8Array, length: number) => number>(
   'int connect(int fd, const void *address, uint32_t length)',
 );
+
+const cGetsockopt = findFunction<
+  (fd: number, level: number, name: number, value: Int32Array, length: Int32Array) => number
+>('int getsockopt(int fd, int level, int name, void *value, void *length)');
 
 /** struct sockaddr_un: the family in the machine's byte order, then the name; all of it counts. */
 function encodeAddress(name: Uint8Array): Buffer {
@@ -45,4 +52,15 @@ export function connectUnix(path: string, abstractName: string): number {
     fs.closeSync(fd);
     throw error;
   }
+}
+
+/** The process that is at the other end of a Unix socket (unix(7), SO_PEERCRED); null where that cannot be asked. */
+export function peerPid(fd: number): number | null {
+  if (!cGetsockopt) return null;
+  const credentials = new Int32Array(3); // struct ucred: pid, uid, gid
+  checkResult(
+    cGetsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, new Int32Array([credentials.byteLength])),
+    'getsockopt',
+  );
+  return credentials[0]!;
 }

@@ -2,9 +2,8 @@
  * The file or block device that a new header goes to: what is in it already, and making it where it is missing.
  */
 import fs from 'node:fs';
-import path from 'node:path';
 import { formatBytes } from '../bytes.js';
-import { Device } from '../device.js';
+import { Device, syncDirectoryOf } from '../device.js';
 import { isSystemError, LuksError } from '../errors.js';
 import { isLuks } from '../format/header.js';
 import { findSignature } from '../format/signatures.js';
@@ -34,16 +33,6 @@ export function findContent(file: string): string | null {
   }
 }
 
-/** A new file's name is on stable storage only when its directory is. */
-function syncDirectory(directory: string): void {
-  const fd = fs.openSync(directory, 'r');
-  try {
-    fs.fsyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
-  }
-}
-
 /** Grows a regular file to `sizeBytes`, and makes it where there is none. True where it was made. */
 function prepareFile(file: string, sizeBytes: number): boolean {
   const isNew = !fs.existsSync(file);
@@ -55,7 +44,7 @@ function prepareFile(file: string, sizeBytes: number): boolean {
   } finally {
     fs.closeSync(fd);
   }
-  if (isNew) syncDirectory(path.dirname(file));
+  if (isNew) syncDirectoryOf(file);
   return isNew;
 }
 
@@ -82,7 +71,7 @@ export function writeNewHeaderFile(file: string, image: Buffer, uuid: string): v
       throw new LuksError('BAD_ARGUMENT', `${file} exists, and is not overwritten; give another name`);
     }
     fs.renameSync(partial, file);
-    syncDirectory(path.dirname(file));
+    syncDirectoryOf(file);
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
     throw new LuksError('DEVICE_IO', `cannot make the header file ${file}: ${cause.message}`, { cause });

@@ -6,6 +6,7 @@ import { Device, type ReadableDevice } from '../device.js';
 import { LuksError } from '../errors.js';
 import { findHeader } from '../format/header.js';
 import { type LuksHeader, volumeSegments } from '../format/model.js';
+import { requireNotReplaced } from '../format/replaced.js';
 import { requireRoomForHeader } from '../format/requirements.js';
 import { lockImage } from '../image-lock.js';
 import { openHeaderDevice } from './header-device.js';
@@ -40,6 +41,7 @@ export function locateHeaderOn(device: ReadableDevice): LocatedHeader {
   try {
     const header = findHeader(device);
     if (!header) throw new LuksError('NOT_LUKS', `${device.path} carries no LUKS header`);
+    requireNotReplaced(device, header);
     return { device, header };
   } catch (error) {
     device.close();
@@ -92,6 +94,7 @@ function readDetached(device: ReadableDevice, payload: Device): LuksHeader {
     const swapped = payloadHeader ? `, but ${payload.path} does; are the two swapped?` : '';
     throw new LuksError('NOT_LUKS', `${device.path} carries no LUKS header${swapped}`);
   }
+  requireNotReplaced(device, header);
   if (payloadHeader && firstDataByte(header) < payloadHeader.headerSizeBytes) {
     const isSame = device instanceof Device && device.isSameFile(payload);
     throw new LuksError(

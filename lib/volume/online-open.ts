@@ -3,6 +3,7 @@
  * since it was mounted. It may even be done.
  */
 import fs from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { keepKey, type VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
@@ -39,6 +40,35 @@ function openClaimedHeader({ payload, header: { fd, path } }: MountedParts): Dev
   throw new LuksError('BAD_ARGUMENT', `${path} is not the header any more that the volume was mounted with`);
 }
 
+function layoutNow(device: Device, { payload, layout: mounted }: MountedParts): VolumeLayout {
+  return layoutVolume(readHeader(device), payload, {
+    window: { offsetBytes: mounted.windowOffsetBytes, sizeBytes: mounted.sizeBytes },
+    allowNullCipher: true, // as was said when it was mounted
+    allowPlaintext: true,
+    allowDiscards: mounted.allowsDiscards,
+  });
+}
+
+/**
+ * For whoever is to write to a volume and was told of no reencryption. Throws BUSY where the header, as far as it is still
+ * to be had, says by now that some of the payload has another form than when it was mounted.
+ */
+export function requireAsMounted(parts: MountedParts): void {
+  let device: Device;
+  try {
+    device = openClaimedHeader(parts);
+  } catch (error) {
+    if (error instanceof LuksError) return; // kept elsewhere once the volume is open, as a detached one may be
+    throw error;
+  }
+  try {
+    if (isDeepStrictEqual(layoutNow(device, parts).segments, parts.layout.segments)) return;
+  } finally {
+    if (device !== parts.payload) device.close();
+  }
+  throw new LuksError('BUSY', 'the volume is being reencrypted, and this server was told nothing of it');
+}
+
 /** The digest of the key that a finished volume takes; null where it is plaintext now. */
 export function digestOfVolume({ handle }: Volume): number | null {
   return handle.layout.segments[0]!.digest;
@@ -58,15 +88,10 @@ export async function openOnline(
   order: OnlineOrder,
   onDone: (digest: number | null) => void,
 ): Promise<OnlineVolume> {
-  const { payload, layout: mounted } = parts;
+  const { payload } = parts;
   const device = openClaimedHeader(parts);
   const header = readHeader(device);
-  const layout = layoutVolume(header, payload, {
-    window: { offsetBytes: mounted.windowOffsetBytes, sizeBytes: mounted.sizeBytes },
-    allowNullCipher: true, // as was said when it was mounted
-    allowPlaintext: true,
-    allowDiscards: mounted.allowsDiscards,
-  });
+  const layout = layoutNow(device, parts);
   if (layout.reencryption) {
     if (findShiftedSides(header)) throw movesItsData(layout.reencryption.mode);
     const target = { device, payload, keys };

@@ -8,8 +8,10 @@ import createDebug from 'debug';
 import type { VolumeKeys } from '../crypto/secret.js';
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
+import { readHeader } from '../format/header.js';
 import { withReencryptionLock } from '../format/lock.js';
 import type { ReencryptionMode } from '../format/reencryption.js';
+import { isInReencryption } from '../format/requirements.js';
 import { Frontier } from './frontier.js';
 import { movingLayout, type VolumeLayout } from './layout.js';
 import { RangeLock } from './range-lock.js';
@@ -27,6 +29,11 @@ const DEFAULT_ZONE_BYTES = 1024 * 1024;
 const RATE_MS = 1000;
 /** Between two looks at the clock of one that must not be faster. */
 const PACE_MS = 20;
+
+/** Between two tries while somebody else has the lock. */
+const BUSY_MS = 1000;
+
+const isBusy = (error: unknown) => error instanceof LuksError && error.code === 'BUSY';
 
 /** How it is to go on. Plain data. */
 export interface OnlineOrder {
@@ -64,6 +71,7 @@ export class OnlineReencryption {
   #state: ReencryptionState;
   #running: Promise<void> | null = null;
   #error: string | null = null;
+  #isStopped = false;
   #rate = { sinceMs: 0, sinceBytes: 0, bytesPerSecond: null as number | null };
 
   private constructor(
@@ -110,29 +118,71 @@ export class OnlineReencryption {
   /**
    * Reads how far it is, recovers what a cut left, and goes on as ordered. Nobody may use the volume yet, nor be at work
    * on it any more. Throws where the state cannot be told; what cannot be recovered is refused to those who use it.
+   * @param order where another is given by now than when it was opened
    */
-  async settle(): Promise<void> {
-    const target = await this.#adopt();
-    this.#frontier.moveTo(borderOf(target.state));
+  async settle(order = this.#order): Promise<void> {
+    this.#order = order;
+    if (!isInReencryption(readHeader(this.#device))) {
+      this.#endAsOf({ ...this.#state, doneBytes: this.#state.totalBytes });
+      return;
+    }
+    const { state, reencryption } = await this.#adopt();
+    this.#frontier.moveTo(borderOf(state));
+    // Neither old nor new, and refused until it is recovered, however long that takes.
+    this.#frontier.killBeyond(reencryption.direction === 'forward' ? state.hotBytes : -state.hotBytes);
     try {
-      await withReencryptionLock(this.#uuid, () => this.#recover(target));
+      await this.#recoverAlone();
     } catch (error) {
       this.#fail(error);
+      if (isBusy(error)) this.#keepBusy(this.#recoverPatiently());
       return;
     }
     this.follow(this.#order);
   }
 
+  /** Whoever was at work before has finished it in the meantime. */
+  #endAsOf(state: ReencryptionState): void {
+    this.#state = state;
+    this.#frontier.moveTo(borderOf(state));
+    this.#onDone(this.#finalDigest);
+  }
+
   /** Goes on, or pauses, as ordered; after a failure it tries again. */
   follow(order: OnlineOrder): void {
     this.#order = order;
-    if (order.isPaused || this.#running) return;
+    if (order.isPaused || this.#running || this.#isStopped) return;
     this.#error = null;
-    this.#running = this.#run()
+    this.#keepBusy(this.#run());
+  }
+
+  /** Until `work` is done, there is no other. */
+  #keepBusy(work: Promise<void>): void {
+    this.#running = work
       .catch((error) => this.#fail(error))
       .finally(() => {
         this.#running = null;
       });
+  }
+
+  async #recoverAlone(): Promise<void> {
+    await withReencryptionLock(this.#uuid, async () => {
+      await this.#recover(await this.#adopt());
+    });
+  }
+
+  /** Somebody else has the lock, and lets go of it some time. */
+  async #recoverPatiently(): Promise<void> {
+    while (!this.#isStopped) {
+      await delay(BUSY_MS);
+      try {
+        await this.#recoverAlone();
+        this.#error = null;
+        if (!this.#order.isPaused && !this.#isStopped) await this.#run();
+        return;
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+      }
+    }
   }
 
   /** Null where all is done. */
@@ -140,10 +190,11 @@ export class OnlineReencryption {
     const { doneBytes, totalBytes } = this.#state;
     if (doneBytes === totalBytes && !this.#running) return null;
     const bytesPerSecond = this.#running ? this.#rate.bytesPerSecond : null;
-    const state = this.#error === null ? 'paused' : 'failed';
+    const isGoingOn = this.#running !== null || !this.#order.isPaused;
+    const state = isGoingOn ? 'running' : 'paused';
     return {
       mode: this.mode,
-      state: this.#running ? 'running' : state,
+      state: this.#error === null ? state : 'failed',
       ...{ doneBytes, totalBytes, bytesPerSecond },
       secondsLeft: bytesPerSecond ? Math.ceil((totalBytes - doneBytes) / bytesPerSecond) : null,
       error: this.#error,
@@ -152,7 +203,7 @@ export class OnlineReencryption {
 
   /** Ends the work after the step under way; returns when nothing is written any more. */
   async stop(): Promise<void> {
-    this.#order = { ...this.#order, isPaused: true };
+    this.#isStopped = true;
     await this.#running;
   }
 
@@ -187,7 +238,7 @@ export class OnlineReencryption {
           this.#state = { ...this.#state, doneBytes };
         },
         pace: (stepBytes) => this.#pace(stepBytes),
-        isStopped: () => this.#order.isPaused,
+        isStopped: () => this.#order.isPaused || this.#isStopped,
       });
     });
     if (this.#state.doneBytes === this.#state.totalBytes) this.#onDone(this.#finalDigest);
@@ -202,6 +253,7 @@ export class OnlineReencryption {
       const { bytesPerSecond, isPaused } = this.#order;
       return (
         !isPaused &&
+        !this.#isStopped &&
         bytesPerSecond !== undefined &&
         (Date.now() - sinceMs) * bytesPerSecond < sinceBytes * 1000
       );

@@ -105,6 +105,7 @@ export class Volume {
 
   /** Fills `buffer` with plaintext from `offsetBytes`. Returns the bytes read, fewer only at the end. */
   read(buffer: Uint8Array, offsetBytes: number): number {
+    this.#requireBytes(offsetBytes, buffer.length);
     const count = Math.max(0, Math.min(buffer.length, this.sizeBytes - offsetBytes));
     this.#eachPart('reader', offsetBytes, count, (segment, { startBytes, doneBytes, count: size }) =>
       segment.read(partOf(buffer, doneBytes, size), startBytes),
@@ -132,6 +133,7 @@ export class Volume {
 
   /** Returns when all that was written is on stable storage; throws with the payload's errno. */
   sync(): void {
+    this.#requireOpen();
     this.#device.sync();
   }
 
@@ -215,10 +217,19 @@ export class Volume {
     return this.handle.layout.windowOffsetBytes + offsetBytes;
   }
 
+  #requireOpen(): void {
+    if (!this.#isOpen) throw systemError('EBADF', 'volume');
+  }
+
+  #requireBytes(offsetBytes: number, lengthBytes: number): void {
+    this.#requireOpen();
+    const areCounts = Number.isSafeInteger(offsetBytes) && Number.isSafeInteger(lengthBytes);
+    if (areCounts && offsetBytes >= 0 && lengthBytes >= 0) return;
+    throw new LuksError('BAD_ARGUMENT', `${lengthBytes} bytes at ${offsetBytes} are no part of a volume`);
+  }
+
   #checkRange(offsetBytes: number, lengthBytes: number): void {
-    if (!Number.isSafeInteger(offsetBytes) || offsetBytes < 0) {
-      throw new LuksError('BAD_ARGUMENT', `offset ${offsetBytes} is not a byte offset`);
-    }
+    this.#requireBytes(offsetBytes, lengthBytes);
     if (offsetBytes + lengthBytes > this.sizeBytes) throw systemError('ENOSPC', 'write');
   }
 

@@ -8,18 +8,18 @@ import path from 'node:path';
 import t from 'tap';
 import { AES_CIPHERS, decryptPayload, makePair } from '../kit/cryptsetup.js';
 import { cryptsetupOpens, FAST_PBKDF2, makeFiles } from '../kit/headers.js';
-import { luksfuse, mustLuksfuse, unlockArgs } from '../kit/luksfuse.js';
+import { mustLuksfuse, unlockArgs } from '../kit/luksfuse.js';
 import { skipUnless } from '../kit/requirements.js';
 import { mustRun } from '../kit/run.js';
-import { HIDING_KOFFI, luksfuseWithout, mustLuksfuseWithout } from '../kit/without-koffi.js';
+import { luksfuseWithout, mustLuksfuseWithout } from '../kit/without-koffi.js';
 
 const MiB = 1024 * 1024;
 const skip = skipUnless({ tools: ['cryptsetup', 'perl'] });
 const dump = async (header: string) => (await mustRun('cryptsetup', ['luksDump', header])).stdout.toString();
 
 t.test('koffi is hidden', async (t) => {
-  const env = { ...HIDING_KOFFI, DEBUG: 'luksfuse:native' };
-  t.match((await mustLuksfuse(['benchmark', '--help'], { env })).stderr, /koffi is not usable here/);
+  const env = { DEBUG: 'luksfuse:native' };
+  t.match((await mustLuksfuseWithout(['benchmark', '--help'], { env })).stderr, /koffi is not usable here/);
 });
 
 for (const type of ['luks1', 'luks2'] as const) {
@@ -149,7 +149,7 @@ t.test('neither koffi nor perl: nothing is written unlocked', async (t) => {
   const { dir, header, payload, keyFile } = makeFiles(t);
   fs.symlinkSync(process.execPath, path.join(dir, 'node'));
   const args = ['format', ...FAST_PBKDF2, '--key-file', keyFile, '--header', header, payload];
-  const { code, stderr } = await luksfuse(args, { env: { ...HIDING_KOFFI, PATH: dir } });
+  const { code, stderr } = await luksfuseWithout(args, { env: { PATH: dir } });
   t.equal(code, 4);
   t.match(stderr, /^luksfuse: format: cannot lock files: the package koffi.*nor perl.*; install perl\n$/);
   t.notOk(fs.existsSync(header));

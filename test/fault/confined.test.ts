@@ -63,8 +63,7 @@ t.test('keys that cannot be locked', { skip }, async (t) => {
 t.test('memory that processes cannot share', { skip }, async (t) => {
   const { pair, mountpoint, words } = await prepare(t);
   const hook = new URL('./without-memfd.js', import.meta.url).href;
-  const env = { NODE_OPTIONS: `--import=${hook}` };
-  const { stderr } = await mustLuksfuse(words, { env });
+  const { stderr } = await mustLuksfuse(words, { hook });
   const warning = /is not supervised .*memfd_create: EPERM.*seccomp.*--no-supervise/;
   t.match(stderr, warning);
   const { supervisorPid, warnings } = await statusOf(mountpoint);
@@ -72,5 +71,5 @@ t.test('memory that processes cannot share', { skip }, async (t) => {
   t.match(warnings, [warning]);
   t.ok(fs.readFileSync(path.join(mountpoint, 'payload')).equals(pair.plaintext), 'it is served');
   await mustLuksfuse(['umount', mountpoint]);
-  t.equal((await luksfuse([...words, '--no-supervise'], { env })).stderr, '', 'as it was asked for');
+  t.equal((await luksfuse([...words, '--no-supervise'], { hook })).stderr, '', 'as it was asked for');
 });

@@ -32,7 +32,7 @@ function startLoad(file: string) {
 t.test('no server waits where it must not', { skip }, async (t) => {
   const pair = await makePair(t, { type: 'luks2', sizeBytes: 16 * 1024 * 1024 });
   const hook = new URL('./clearing-spawn.js', import.meta.url).href;
-  const { file, mountpoint } = await mountVolume(t, pair, { env: { NODE_OPTIONS: `--import=${hook}` } });
+  const { file, mountpoint } = await mountVolume(t, pair, { hook });
   const changes: [how: string, change: () => Promise<unknown>][] = [
     ['nothing', async () => {}],
     ['the death of the server', () => killServer(mountpoint)],

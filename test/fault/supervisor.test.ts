@@ -174,7 +174,7 @@ async function mountWithoutResend(t: Test, pair: Pair) {
   const hook = new URL('./without-resend.js', import.meta.url).href;
   const mountpoint = fs.mkdtempSync(path.join(pair.dir, 'mountpoint-'));
   const args = ['mount', '--header', pair.headerFile, '--key-file', pair.keyFile, pair.payload, mountpoint];
-  await mustLuksfuse(args, { env: { NODE_OPTIONS: `--import=${hook}` } });
+  await mustLuksfuse(args, { hook });
   t.teardown(() => findMount(mountpoint) && luksfuse(['umount', '--lazy', mountpoint]));
   return { mountpoint, file: path.join(mountpoint, 'payload') };
 }

@@ -170,5 +170,10 @@ t.test('digests of unknown type match nothing', { skip }, async (t) => {
     const digest = readHeader(device).digests.get(0)!;
     t.ok(await matchesDigest(digest, key));
     t.notOk(await matchesDigest({ ...digest, type: 'acme' }, key));
+    for (const bytes of [0, 1, 19, 31]) {
+      const cut = { ...digest, digest: digest.digest.subarray(0, bytes) };
+      await t.rejects(matchesDigest(cut, key), { code: 'HEADER_CORRUPT' }, `${bytes} bytes of one`);
+    }
+    t.ok(await matchesDigest({ ...digest, digest: digest.digest.subarray(0, 20) }, key), 'as LUKS1 has it');
   });
 });

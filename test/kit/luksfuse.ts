@@ -14,12 +14,24 @@ import { cleanEnv, type RunOptions, type RunResult, run } from './run.js';
 export const PROJECT_DIR = path.resolve(fileURLToPath(import.meta.url), '../../../..');
 export const PROGRAM = path.join(PROJECT_DIR, 'bin/luksfuse');
 
-export function luksfuse(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  return run(PROGRAM, args, options);
+export interface ProgramOptions extends RunOptions {
+  /** The URL of a module that every process of the program loads first. */
+  hook?: string;
+}
+
+export function luksfuse(
+  args: readonly string[],
+  { hook, ...options }: ProgramOptions = {},
+): Promise<RunResult> {
+  if (hook === undefined) return run(PROGRAM, args, options);
+  return run(process.execPath, [`--import=${hook}`, PROGRAM, ...args], options);
 }
 
 /** `luksfuse`, and an exception with its message where it does not exit with 0. */
-export async function mustLuksfuse(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+export async function mustLuksfuse(
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Promise<RunResult> {
   const result = await luksfuse(args, options);
   if (result.code !== 0) {
     throw new Error(`luksfuse ${args.join(' ')}: ${result.signal ?? result.code}: ${result.stderr}`);
@@ -54,6 +66,8 @@ export interface MountOptions {
   /** An existing directory or regular file; without it a directory is made beside the payload. */
   mountpoint?: string;
   env?: Record<string, string>;
+  /** As in ProgramOptions. */
+  hook?: string;
 }
 
 /** Mounts the volume; the teardown of `t` unmounts it where the test has not. */
@@ -61,8 +75,11 @@ export async function mountVolume(t: Test, volume: VolumeArgs, options: MountOpt
   const mountpoint =
     options.mountpoint ?? fs.mkdtempSync(path.join(path.dirname(volume.payload), 'mountpoint-'));
   const file = fs.statSync(mountpoint).isDirectory() ? path.join(mountpoint, 'payload') : mountpoint;
-  const { args = [], env = {} } = options;
-  await mustLuksfuse(['mount', ...unlockArgs(volume), ...args, volume.payload, mountpoint], { env });
+  const { args = [], env = {}, hook } = options;
+  await mustLuksfuse(['mount', ...unlockArgs(volume), ...args, volume.payload, mountpoint], {
+    env,
+    ...(hook !== undefined && { hook }),
+  });
   t.teardown(() => clearMount(mountpoint));
   return {
     mountpoint,

@@ -1,7 +1,7 @@
 import t from 'tap';
+import { availableMemoryKiB } from '../../../lib/crypto/free-memory.js';
 import {
   type Argon2,
-  availableMemoryKiB,
   DEFAULT_KDF_LIMITS,
   deriveKey,
   NO_KDF_LIMITS,

@@ -1,26 +1,30 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { ControlClient } from '../../../lib/mount/control.js';
-import { openRuntimeDirectory, socketPathOf } from '../../../lib/mount/registry.js';
-import { makeTempDir } from '../../kit/temp.js';
+import { newSocketPath } from '../../../lib/mount/registry.js';
 
 const LISTENER = `require('net').createServer().listen(process.argv[1], () => console.log('listens'))`;
 
+/** No kernel has so many. */
+const CONNECTION = 2 ** 20;
+const MOUNT = {
+  ...{ mountpoint: '/mnt', source: '/payload', id: 2, parentId: 1 },
+  ...{ connection: CONNECTION, ownerUid: process.getuid!() },
+};
+
 t.test('a daemon that dies before it lets a visitor in is no daemon', async (t) => {
-  const mountpoint = path.join(makeTempDir(t), 'mountpoint');
-  openRuntimeDirectory();
-  const daemon = spawn(process.execPath, ['-e', LISTENER, socketPathOf(mountpoint)]);
+  const socket = newSocketPath(CONNECTION);
+  const daemon = spawn(process.execPath, ['-e', LISTENER, socket]);
   t.teardown(() => {
     daemon.kill('SIGKILL');
-    fs.rmSync(socketPathOf(mountpoint), { force: true });
+    fs.rmSync(socket, { force: true });
   });
   await once(daemon.stdout, 'data');
   daemon.kill('SIGSTOP');
-  const connecting = ControlClient.connect(mountpoint);
+  const connecting = ControlClient.connect(MOUNT);
   await delay(50); // it is in the backlog by then, or will find nobody: null too
   daemon.kill('SIGKILL');
   t.equal(await connecting, null);

@@ -8,7 +8,7 @@ import { type ServerDescriptors, ServerProcess } from '../../../lib/mount/server
 import { makeTempDir } from '../../kit/temp.js';
 
 const NULL_FD = fs.openSync('/dev/null', 'r');
-const DESCRIPTORS: ServerDescriptors = [NULL_FD, NULL_FD, NULL_FD, NULL_FD];
+const DESCRIPTORS: ServerDescriptors = [NULL_FD, NULL_FD, NULL_FD, NULL_FD, NULL_FD];
 const STALLED_MS = 1500;
 /** All that is read of an order before the server has it. */
 const order = { options: { labels: { payload: '/srv/vault.img' } } } as unknown as Parameters<
@@ -18,7 +18,7 @@ const order = { options: { labels: { payload: '/srv/vault.img' } } } as unknown 
 /** Starts a server that runs `script`. */
 async function start(t: Test, script: string, totalMs = 60_000): Promise<ServerProcess> {
   const entry = path.join(makeTempDir(t), 'server.mjs');
-  fs.writeFileSync(entry, `import fs from 'node:fs';\n${script}`);
+  fs.writeFileSync(entry, `import fs from 'node:fs';\nfs.writeSync(3, '!');\n${script}`);
   const ending = new AbortController();
   t.teardown(() => ending.abort());
   const program = { node: process.execPath, entry };
