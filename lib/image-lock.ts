@@ -28,6 +28,20 @@ const CLAIMS = {
   writer: { used: [CONSISTENT_READ, WRITE], notShared: [CONSISTENT_READ, WRITE, RESIZE] },
 } as const;
 
+type Role = keyof typeof CLAIMS;
+
+/** The bytes of a role: its own, or with the bases exchanged those that oppose it. */
+function bytesOf(role: Role, usedBase: number, notSharedBase: number): number[] {
+  const { used, notShared } = CLAIMS[role];
+  return [
+    ...used.map((permission) => usedBase + permission),
+    ...notShared.map((permission) => notSharedBase + permission),
+  ];
+}
+
+/** What each open device has claimed: claiming it again is free, and failing to claim more loses nothing. */
+const claims = new WeakMap<Device, Role>();
+
 /**
  * Processes that have the file open, among those we may look at, without this one. Links are compared, not what they
  * lead to: another's file may lie on a mount that never answers.
@@ -57,7 +71,7 @@ function findLink(link: string): string | null {
   }
 }
 
-function inUse(device: Device, role: keyof typeof CLAIMS): LuksError {
+function inUse(device: Device, role: Role): LuksError {
   const users = findUsers(device);
   const who = users.length === 0 ? 'another program' : `process ${users.join(', ')}`;
   const how = role === 'writer' ? 'in use' : 'being written';
@@ -66,17 +80,18 @@ function inUse(device: Device, role: keyof typeof CLAIMS): LuksError {
 
 /**
  * Claims the image behind `device` until its descriptor is closed, here and in every process that inherited it.
- * Writers exclude all others, readers only writers. Throws BUSY, naming the process where it can be found.
+ * Writers exclude all others, readers only writers, also within one process. A device that has the claim, or a writer's,
+ * keeps it. Throws BUSY, naming the process where it can be found.
  */
-export function lockImage(device: Device, role: keyof typeof CLAIMS): void {
-  const { used, notShared } = CLAIMS[role];
-  const bytes = (usedBase: number, notSharedBase: number) => [
-    ...used.map((permission) => usedBase + permission),
-    ...notShared.map((permission) => notSharedBase + permission),
-  ];
-  const isOurs = claimBytes(device.fd, bytes(USED_BASE, NOT_SHARED_BASE), bytes(NOT_SHARED_BASE, USED_BASE));
+export function lockImage(device: Device, role: Role): void {
+  const earlier = claims.get(device);
+  if (earlier === role || earlier === 'writer') return;
+  const before = earlier ? bytesOf(earlier, USED_BASE, NOT_SHARED_BASE) : [];
+  const held = bytesOf(role, USED_BASE, NOT_SHARED_BASE).filter((byte) => !before.includes(byte));
+  const isOurs = claimBytes(device.fd, held, bytesOf(role, NOT_SHARED_BASE, USED_BASE));
   if (isOurs === null) debug('%s cannot be locked: nothing keeps a second writer away', device.path);
   if (isOurs === false) throw inUse(device, role);
+  claims.set(device, role);
 }
 
 /** Whether a program uses the image behind `device`; false where that cannot be told. Takes no lock. */

@@ -1,5 +1,9 @@
 /**
  * The library: `import { openVolume } from 'luksfuse'`.
+ *
+ * What opens a volume or is to rewrite one claims it as the commands do, until its devices are closed (`image-lock`); each
+ * function says what it claims. Those that only read a header, or change keys, tokens or settings in it, claim nothing, as a
+ * mounted volume's header may change so; a change takes the header's lock.
  */
 export { Device, MemoryDevice, type ReadableDevice } from './device.js';
 export { type ErrorCode, LuksError } from './errors.js';

@@ -7,7 +7,6 @@ import { Option } from 'commander';
 import { wipe } from '../bytes.js';
 import { Device } from '../device.js';
 import type { LuksHeader } from '../format/model.js';
-import { lockImage } from '../image-lock.js';
 import { readKeySource } from '../keysource/source.js';
 import { type FormatOptions, formatVolume } from '../volume/create.js';
 import { findContent } from '../volume/header-file.js';
@@ -71,7 +70,6 @@ function formatOptions(options: FormatCommandOptions): FormatOptions {
 async function fillWithNoise(payloadPath: string, header: LuksHeader): Promise<void> {
   const payload = Device.open(payloadPath, { isReadOnly: false });
   try {
-    lockImage(payload, 'writer');
     const { offsetBytes } = header.segments[0]!;
     const progress = new Progress('wipe', payload.sizeBytes - offsetBytes);
     await wipePayload(payload, offsetBytes, (doneBytes) => progress.update(doneBytes));

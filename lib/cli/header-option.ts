@@ -4,7 +4,6 @@
 import type { Command } from 'commander';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
-import { lockImage } from '../image-lock.js';
 import { descriptorOf } from './header.js';
 
 export interface HeaderOption {
@@ -16,7 +15,7 @@ export function addHeaderOption(command: Command): Command {
 }
 
 export interface ChangeOptions {
-  /** For what would pull the rug from under a mounted volume: BUSY while there is one. */
+  /** For what would pull the rug from under a mounted volume, and claims the device: a block device is opened exclusively. */
   isDestructive?: boolean;
 }
 
@@ -39,7 +38,6 @@ export async function withHeaderDevice(
   }
   const device = Device.open(path, { isReadOnly: false, isShared: !isDestructive });
   try {
-    if (isDestructive) lockImage(device, 'writer');
     await use(device);
   } finally {
     device.close();

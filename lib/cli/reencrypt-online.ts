@@ -9,8 +9,8 @@ import type { MountInfo } from '../mount/control.js';
 import { requireMountInfo } from '../mount/list.js';
 import { orderReencryption } from '../mount/reencrypt.js';
 import type { OnlineOrder } from '../volume/online.js';
-import { beginReencryption, type ReencryptOptions } from '../volume/reencrypt-begin.js';
-import { openReencryption } from '../volume/reencrypt-open.js';
+import { type ReencryptOptions, recordReencryption } from '../volume/reencrypt-begin.js';
+import { unlockReencryption } from '../volume/reencrypt-open.js';
 import { confirm } from './ask.js';
 import { withKey } from './credential.js';
 import { announce } from './output.js';
@@ -83,8 +83,8 @@ function begin(
   return withMountedDevices(info, async ({ device, payload }) => {
     const located = { device, header: readHeader(device) };
     return withKey(located, options, async (unlock) => {
-      if (!options.resumeOnly) await beginReencryption(device, payload, unlock, how);
-      const { keys } = await openReencryption(device, payload, unlock);
+      if (!options.resumeOnly) await recordReencryption(device, payload, unlock, how);
+      const { keys } = await unlockReencryption(device, readHeader(device), payload, unlock);
       try {
         return await orderReencryption(info.mountpoint, order, keys);
       } finally {

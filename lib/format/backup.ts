@@ -2,11 +2,13 @@
  * Header backups: the header and its key material as they lie on the device, byte for byte, so that every
  * LUKS program can use the file, and behind them a trailer with a checksum, which only this one looks at.
  */
+
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { alignUp } from '../bytes.js';
 import { type Device, syncDirectoryOf } from '../device.js';
 import { isSystemError, LuksError } from '../errors.js';
+import { lockImage } from '../image-lock.js';
 import { applySteps, type WriteStep } from './change.js';
 import { findReadableHeader, readHeader } from './header.js';
 import { withHeaderLock } from './lock.js';
@@ -193,13 +195,15 @@ export interface RestoreOptions {
  * Replaces the header of `device` by that of `backup`. Keys added since the backup are gone then, and keys
  * removed since it open the volume again. The two headers' key material may lie in the same places, so a cut
  * may leave keyslots of neither: until it is done the replaced header is in `keepReplacedAt`.
+ * Claims `device` as a writer until it is closed: BUSY while the volume is mounted.
  * Throws BAD_ARGUMENT where the preview objects, HEADER_CORRUPT, UNSUPPORTED, BUSY, DEVICE_IO.
  */
-export function restoreHeader(
+export async function restoreHeader(
   device: Device,
   backup: Device,
   options: RestoreOptions = {},
 ): Promise<RestorePreview> {
+  lockImage(device, 'writer');
   return withHeaderLock(device, async () => {
     const preview = previewRestore(device, backup);
     const { objections, current, backup: header } = preview;

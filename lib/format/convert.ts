@@ -3,8 +3,10 @@
  * where key material lies and how it is described changes. Wherever the writes are cut, one of the two
  * headers is whole and opens with every passphrase.
  */
+
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
+import { lockImage } from '../image-lock.js';
 import { AREA_ALIGN_BYTES, areaSizeBytes, findGap } from './areas.js';
 import { changeHeader, planWipe, type WriteStep } from './change.js';
 import { editHeader, withKeyslot, withoutKeyslots } from './edit.js';
@@ -196,9 +198,10 @@ function planToLuks1(header: LuksHeader, hdrSizeBytes: number): WriteStep[] {
 
 /**
  * Makes the header one of `version`. Throws BAD_ARGUMENT where it is one already, or says something that the
- * other version cannot.
+ * other version cannot. Claims `device` as a writer until it is closed: BUSY while the volume is mounted.
  */
-export function convertHeader(device: Device, version: 1 | 2): Promise<void> {
+export async function convertHeader(device: Device, version: 1 | 2): Promise<void> {
+  lockImage(device, 'writer');
   return changeHeader(device, async (header) => {
     requireNoUnknownRequirements(header, 'convert the header');
     if (header.version === version) throw impossible(`it is LUKS${version} already`);

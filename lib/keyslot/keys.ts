@@ -2,6 +2,7 @@
  * Passphrases added, changed and removed. Each is one change of the header: the new key material is on
  * storage before any metadata names it, and old material is overwritten as soon as nothing needs it.
  */
+
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { changeHeader, planKeyslotWipes, planWipe, type WriteStep } from '../format/change.js';
@@ -9,6 +10,7 @@ import { requireFreeId, withKeyslot, withoutKeyslots } from '../format/edit.js';
 import { findDigestOf, isPassphraseKeyslot, isUnbound, type LuksHeader } from '../format/model.js';
 import { requireNoUnknownRequirements } from '../format/requirements.js';
 import { planMetadata } from '../format/write.js';
+import { lockImage } from '../image-lock.js';
 import { makeKeyslot, type NewKeyslotOptions } from './new-keyslot.js';
 import type { OpenKeyslotOptions } from './open.js';
 import { requireVolumeKey, type Unlock } from './unlock.js';
@@ -121,8 +123,12 @@ export function killSlot(device: Device, keyslot: number, options: RemovalOption
   });
 }
 
-/** Destroys all keyslots: without a backup of the header nothing opens the volume again. */
-export function erase(device: Device): Promise<void> {
+/**
+ * Destroys all keyslots: without a backup of the header nothing opens the volume again. Claims `device` as a writer until
+ * it is closed: BUSY while the volume is mounted.
+ */
+export async function erase(device: Device): Promise<void> {
+  lockImage(device, 'writer');
   return changeHeader(device, async (header) => {
     const all = [...header.keyslots].filter(([, { type }]) => type !== 'reencrypt').map(([id]) => id);
     return { steps: planRemoval(header, all), result: undefined };

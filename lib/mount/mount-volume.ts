@@ -23,8 +23,8 @@ export interface MountVolumeOptions extends LocateOptions, ChosenSessionOptions 
 }
 
 /**
- * Mounts the volume on `payloadPath` and returns when the mount answers. This process must live until `closed`, which
- * `unmount` brings about; the bytes of `unlock` stay the caller's to wipe.
+ * Mounts the volume on `payloadPath`, which it claims as `openVolume` does, and returns when the mount answers. This
+ * process must live until `closed`, which `unmount` brings about; the bytes of `unlock` stay the caller's to wipe.
  * @throws LuksError as openVolume does, and BAD_ARGUMENT, BUSY or UNSUPPORTED for the mountpoint and the driver
  */
 export async function mountVolume(
@@ -54,21 +54,11 @@ export async function mountVolume(
     allowNullCipher,
     allowDiscards,
   });
-  const { device } = located;
-  try {
-    const volume = await unlockVolume(located, unlock);
-    const served = await serveVolume(volume, {
-      driver,
-      session: { ...session, mountpoint: mountpoint.path },
-      labels: labelsOf(located),
-      ...(idleMinutes !== undefined && { idleMinutes }),
-    });
-    // The claim on the header lasts as long as the mount.
-    const closeHeader = () => device.close();
-    served.closed.then(closeHeader, closeHeader);
-    return served;
-  } catch (error) {
-    device.close();
-    throw error;
-  }
+  const volume = await unlockVolume(located, unlock);
+  return serveVolume(volume, {
+    driver,
+    session: { ...session, mountpoint: mountpoint.path },
+    labels: labelsOf(located),
+    ...(idleMinutes !== undefined && { idleMinutes }),
+  });
 }

@@ -32,7 +32,8 @@ function claimByC(fcntl: Fcntl, fd: number, held: readonly number[], opposed: re
   // First all locks, then all looks: of two that come at once, one at least sees the other.
   for (const byte of held) lock(F_OFD_SETLK, F_RDLCK, byte, 1);
   if (opposed.every((byte) => lock(F_OFD_GETLK, F_WRLCK, byte, 1) === F_UNLCK)) return;
-  lock(F_OFD_SETLK, F_UNLCK, 0, 0);
+  // What the descriptor held before stays: a reader that cannot become a writer is still a reader.
+  for (const byte of held) lock(F_OFD_SETLK, F_UNLCK, byte, 1);
   throw systemError('EAGAIN', 'fcntl');
 }
 
@@ -48,7 +49,7 @@ sub lock_bytes {
 }
 lock_bytes(${F_OFD_SETLK}, ${F_RDLCK}, $_, 1) for split /,/, $ARGV[0];
 exit 0 unless grep { lock_bytes(${F_OFD_GETLK}, ${F_WRLCK}, $_, 1) != ${F_UNLCK} } split /,/, $ARGV[1];
-lock_bytes(${F_OFD_SETLK}, ${F_UNLCK}, 0, 0);
+lock_bytes(${F_OFD_SETLK}, ${F_UNLCK}, $_, 1) for split /,/, $ARGV[0];
 exit ${constants.errno.EAGAIN};
 `;
 
@@ -57,7 +58,7 @@ const NO_LOCKS = ['EINVAL', 'ENOLCK', 'ENOSYS', 'EOPNOTSUPP', 'ENOTSUP'];
 
 /**
  * Takes shared locks on the bytes `held`, which any number may have, and sees whether another open file description has a
- * lock on one of `opposed`: false then, and the descriptor is to be closed. Null where the file system cannot lock.
+ * lock on one of `opposed`: false then, and those on `held` are released. Null where the file system cannot lock.
  */
 export function claimBytes(fd: number, held: readonly number[], opposed: readonly number[]): boolean | null {
   try {

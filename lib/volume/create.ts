@@ -216,7 +216,7 @@ async function writeHeader(
 /**
  * Writes a LUKS header for `payload` that `passphrase` opens, into `header`, which is made where it is
  * missing, or to the start of the payload where `header` is left out.
- * Resolves to the header as it was written. Throws BAD_ARGUMENT, UNSUPPORTED, BUSY, DEVICE_IO.
+ * Claims both as a writer while it works. Resolves to the header as it was written. Throws BAD_ARGUMENT, UNSUPPORTED, BUSY, DEVICE_IO.
  */
 export async function formatVolume(
   paths: VolumePaths,

@@ -31,7 +31,7 @@ export interface LocateOptions extends LayoutOptions {
   isReadOnly?: boolean | undefined;
 }
 
-/** Reads the header at the start of what `path` names. Throws NOT_LUKS where there is none. */
+/** Reads the header at the start of what `path` names, claiming nothing. Throws NOT_LUKS where there is none. */
 export function locateHeader(path: string): LocatedHeader {
   return locateHeaderOn(openHeaderDevice(path));
 }

@@ -67,12 +67,18 @@ export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promis
   }
 }
 
-/** Unlocks a volume that was found; its payload is the volume's from here on, and closed where this fails. */
+/**
+ * Unlocks a volume that was found. Payload and header are the volume's from here on, closed with it or where this fails:
+ * the claim on a detached header lasts as long as that on the payload.
+ */
 export async function unlockVolume(located: LocatedVolume, unlock: Unlock): Promise<Volume> {
-  const { payload, layout } = located;
+  const { device, payload, layout } = located;
   try {
-    return Volume.create(payload, layout, await unlockKeys(located, unlock));
+    const keys = await unlockKeys(located, unlock);
+    if (!(device instanceof Device)) device.close();
+    return Volume.create(payload, layout, keys, null, device);
   } catch (error) {
+    device.close();
     payload.close();
     throw error;
   }
@@ -80,7 +86,8 @@ export async function unlockVolume(located: LocatedVolume, unlock: Unlock): Prom
 
 /**
  * Opens the volume on `payloadPath` with a passphrase or its volume key, whose bytes stay the caller's to wipe.
- * Close it after use: that syncs, closes the payload and wipes the key.
+ * Close it after use: that syncs, closes the payload and wipes the key. Until then the payload is claimed as by a writer, or
+ * by a reader where `isReadOnly`, and a detached header as by a reader: BUSY where others, or this process, have it.
  * @throws LuksError NOT_LUKS, HEADER_CORRUPT, UNSUPPORTED, DEVICE_IO, NO_MEMORY, BAD_PASSPHRASE, BUSY
  */
 export async function openVolume(
@@ -88,10 +95,5 @@ export async function openVolume(
   unlock: Unlock,
   options: LocateOptions = {},
 ): Promise<Volume> {
-  const located = locateVolume(payloadPath, options);
-  try {
-    return await unlockVolume(located, unlock);
-  } finally {
-    located.device.close();
-  }
+  return unlockVolume(locateVolume(payloadPath, options), unlock);
 }

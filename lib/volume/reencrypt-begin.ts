@@ -30,7 +30,7 @@ import { type ReencryptionKeys, withVerifiedReencryption } from '../keyslot/reen
 import { requireVolumeKey, type Unlock } from '../keyslot/unlock.js';
 import { type FormatOptions, formatVolume, type VolumePaths } from './create.js';
 import { unitBytesOf } from './reencrypt.js';
-import { dataBytes } from './reencrypt-open.js';
+import { claimForWork, dataBytes } from './reencrypt-open.js';
 
 export interface BeginOptions {
   /** `checksum` without. */
@@ -133,13 +133,16 @@ export function requireWhole(header: LuksHeader, operation: string): Segment {
   throw new LuksError('UNSUPPORTED', `cannot ${operation}: the volume has several segments, or an IV tweak`);
 }
 
-/** Begins to turn the payload of a detached header into plaintext. */
-export function beginDecryption(
+/**
+ * Begins to turn the payload of a detached header into plaintext. Claims both devices as a writer until they are closed.
+ */
+export async function beginDecryption(
   device: Device,
   payload: Device,
   unlock: Unlock,
   options: BeginOptions,
 ): Promise<void> {
+  claimForWork(device, payload);
   return changeHeader(device, async (header) => {
     const previous = requireWhole(header, 'decrypt');
     const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
@@ -218,8 +221,22 @@ async function withSecondKey(
   return { header: keyed, digestId, material: [made.material] };
 }
 
-/** Begins to turn the payload from its volume key, cipher and sectors to others. */
-export function beginReencryption(
+/**
+ * Begins to turn the payload from its volume key, cipher and sectors to others. Claims both devices as a writer until they
+ * are closed.
+ */
+export async function beginReencryption(
+  device: Device,
+  payload: Device,
+  unlock: Unlock,
+  options: ReencryptOptions,
+): Promise<void> {
+  claimForWork(device, payload);
+  return recordReencryption(device, payload, unlock, options);
+}
+
+/** `beginReencryption` of a volume that a mount has claimed. The payload is looked at for its size alone. */
+export function recordReencryption(
   device: Device,
   payload: Device,
   unlock: Unlock,

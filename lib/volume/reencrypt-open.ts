@@ -2,6 +2,7 @@
  * From a header with an unfinished reencryption, its payload and a key to what goes on with it: how far it is, and the
  * keys of both sides, verified. Only reads.
  */
+
 import { destroyKeys, type Secret, type VolumeKeys } from '../crypto/secret.js';
 import type { Device, ReadableDevice } from '../device.js';
 import { LuksError } from '../errors.js';
@@ -13,10 +14,17 @@ import {
   type ReencryptionSides,
   requireReencryption,
 } from '../format/reencryption.js';
+import { lockImage } from '../image-lock.js';
 import { requireVerified } from '../keyslot/reencrypt-digest.js';
 import { requireVolumeKey, type Unlock } from '../keyslot/unlock.js';
 import { type ReencryptionTarget, unitBytesOf } from './reencrypt.js';
 import { partsOf, type ReencryptionState } from './reencrypt-parts.js';
+
+/** For whoever is to rewrite a payload: nobody else may use it meanwhile, nor its header. Throws BUSY. */
+export function claimForWork(device: Device, payload: Device): void {
+  lockImage(payload, 'writer');
+  if (!device.isSameFile(payload)) lockImage(device, 'writer');
+}
 
 /** Bytes of data on the payload. Throws BAD_ARGUMENT where they are not whole sectors, or none. */
 export function dataBytes(payload: Device, segment: Segment, unitBytes: number): number {
@@ -157,13 +165,14 @@ export async function adoptReencryption(
 
 /**
  * The unfinished reencryption of the header on `device` (the payload's own where it is attached), ready to be run by
- * `runReencryption`. Devices and keys are the caller's, to close and to destroy; so is keeping others from the payload.
- * Throws as `unlockReencryption` does.
+ * `runReencryption`. Devices and keys are the caller's, to close and to destroy. Claims both devices as a writer until they
+ * are closed. Throws BUSY where one is in use, and as `unlockReencryption` does.
  */
 export async function openReencryption(
   device: Device,
   payload: Device,
   unlock: Unlock,
 ): Promise<ReencryptionTarget> {
+  claimForWork(device, payload);
   return { device, payload, ...(await unlockReencryption(device, readHeader(device), payload, unlock)) };
 }

@@ -5,7 +5,7 @@
 import { partOf, wipe } from '../bytes.js';
 import { allocateIoBuffer, releaseIoBuffer, requireKernel } from '../crypto/kernel.js';
 import { destroyKeys, Secret, type SecretHandle, type VolumeKeys } from '../crypto/secret.js';
-import { Device, type DeviceHandle } from '../device.js';
+import { Device, type DeviceHandle, type ReadableDevice } from '../device.js';
 import { LuksError, systemError } from '../errors.js';
 import { Frontier } from './frontier.js';
 import type { VolumeLayout } from './layout.js';
@@ -32,6 +32,7 @@ export interface VolumeHandle {
 interface Owned {
   device: Device;
   keys: VolumeKeys;
+  header: ReadableDevice | null;
 }
 
 export class Volume {
@@ -66,6 +67,7 @@ export class Volume {
 
   /**
    * Takes over `device` and `keys`: `close` closes the one and wipes the others.
+   * @param header closed with the volume too, for the claim on it
    * @param frontier where the border between the two segments of a `movingLayout` is
    */
   static create(
@@ -73,6 +75,7 @@ export class Volume {
     layout: VolumeLayout,
     keys: VolumeKeys,
     frontier: Frontier | null = null,
+    header: ReadableDevice | null = null,
   ): Volume {
     const handle: VolumeHandle = {
       device: device.handle,
@@ -81,7 +84,7 @@ export class Volume {
       lockMemory: RangeLock.createMemory(),
       frontierMemory: frontier?.memory ?? null,
     };
-    return new Volume(handle, device, { device, keys });
+    return new Volume(handle, device, { device, keys, header });
   }
 
   /** The same volume in another thread. Its `close` leaves device and keys to the owner. */
@@ -184,6 +187,7 @@ export class Volume {
     } finally {
       if (this.#owned) destroyKeys(this.#owned.keys);
       this.#owned?.device.close();
+      this.#owned?.header?.close();
     }
   }
 

@@ -2,17 +2,23 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import {
+  backupHeader,
   beginDecryption,
   beginEncryption,
   beginReencryption,
+  convertHeader,
   Device,
+  erase,
   formatVolume,
   locateHeader,
   mountVolume,
   openReencryption,
   openVolume,
+  restoreHeader,
   runReencryption,
+  wipePayload,
 } from '../../lib/index.js';
+import { luksfuse, mountVolume as mountByCommand, unlockArgs } from '../kit/luksfuse.js';
 import { findMount } from '../kit/mounts.js';
 import { skipUnless } from '../kit/requirements.js';
 import { makeTempDir } from '../kit/temp.js';
@@ -101,3 +107,75 @@ t.test('encrypt, reencrypt and decrypt in place, stopped and gone on with', asyn
     payload.close();
   }
 });
+
+t.test('openVolume claims payload and header until the volume is closed', async (t) => {
+  const { header, payload } = await newVolume(makeTempDir(t));
+  const open = (isReadOnly: boolean) =>
+    openVolume(payload, { passphrase: PASSPHRASE }, { headerPath: header, isReadOnly });
+  const headerDevice = Device.open(header, { isReadOnly: false });
+  const backupFile = `${header}.backup`;
+  await backupHeader(headerDevice, backupFile);
+  const backup = Device.open(backupFile, { isReadOnly: true });
+  t.teardown(() => {
+    headerDevice.close();
+    backup.close();
+  });
+
+  const writer = await open(false);
+  await t.rejects(open(false), { code: 'BUSY' });
+  await t.rejects(open(true), { code: 'BUSY' });
+  writer.close();
+  const readers = [await open(true), await open(true)];
+  await t.rejects(open(false), { code: 'BUSY' });
+  await t.rejects(erase(headerDevice), { code: 'BUSY' });
+  await t.rejects(convertHeader(headerDevice, 1), { code: 'BUSY' });
+  await t.rejects(restoreHeader(headerDevice, backup, { force: true }), { code: 'BUSY' });
+  const raw = Device.open(payload, { isReadOnly: false });
+  await t.rejects(wipePayload(raw, 0), { code: 'BUSY' });
+  raw.close();
+  for (const reader of readers) reader.close();
+  await erase(headerDevice);
+});
+
+t.test(
+  'a mount and a reencryption by the library keep each other away',
+  { skip: skipUnless({ root: true, fuse: true }) },
+  async (t) => {
+    const dir = makeTempDir(t);
+    const { header, payload: payloadFile } = await newVolume(dir);
+    const keyFile = path.join(dir, 'key');
+    fs.writeFileSync(keyFile, PASSPHRASE);
+    const pair = { header, payload: payloadFile, keyFile };
+    const unlock = { passphrase: PASSPHRASE };
+    const pbkdf = { type: 'pbkdf2', forceIterations: 1000 } as const;
+    const openDevices = () =>
+      [header, payloadFile].map((file) => Device.open(file, { isReadOnly: false })) as [Device, Device];
+
+    const [device, payload] = openDevices();
+    await beginReencryption(device, payload, unlock, { pbkdf });
+    const mountpoint = path.join(dir, 'mnt');
+    fs.mkdirSync(mountpoint);
+    const mountArgs = ['mount', ...unlockArgs(pair), payloadFile, mountpoint];
+    t.equal((await luksfuse(mountArgs)).code, 5, 'begun');
+    device.close();
+    payload.close();
+
+    const mounted = await mountByCommand(t, pair, { mountpoint });
+    const [besideHeader, beside] = openDevices();
+    await t.rejects(openReencryption(besideHeader, beside, unlock), { code: 'BUSY' });
+    await t.rejects(beginDecryption(besideHeader, beside, unlock, {}), { code: 'BUSY' });
+    await mounted.umount();
+
+    const target = await openReencryption(besideHeader, beside, unlock);
+    const codes: (number | null)[] = [];
+    const pace = async () => {
+      if (codes.length === 0) codes.push((await luksfuse(mountArgs)).code);
+    };
+    await runReencryption(target, { zoneBytes: 256 * 1024, pace });
+    t.same(codes, [5], 'under way');
+    for (const key of target.keys.values()) key.destroy();
+    besideHeader.close();
+    beside.close();
+    await (await mountByCommand(t, pair, { mountpoint })).umount();
+  },
+);

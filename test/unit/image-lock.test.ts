@@ -39,6 +39,17 @@ t.test('one writer, or any number of readers', async (t) => {
   t.ok(claim('reader'), 'the claim ends with the descriptor');
 });
 
+t.test('a reader that cannot become a writer is still a reader', async (t) => {
+  const { claim } = newImage(t);
+  const [reader, other] = [claim('reader'), claim('reader')];
+  t.throws(() => lockImage(reader, 'writer'), { code: 'BUSY' });
+  other.close();
+  t.throws(() => claim('writer'), { code: 'BUSY' });
+  lockImage(reader, 'writer');
+  lockImage(reader, 'reader');
+  t.throws(() => claim('reader'), { code: 'BUSY' }, 'and one that became a writer stays one');
+});
+
 t.test('QEMU sees our claims and we see its', { skip: skipUnless({ tools: ['qemu-io'] }) }, async (t) => {
   const { file, claim } = newImage(t);
   const qemuIo = (...args: string[]) => promisify(execFile)('qemu-io', ['-f', 'raw', ...args, file]);
