@@ -36,6 +36,13 @@ export interface ReadableDevice {
   close(): void;
 }
 
+/** Throws BAD_ARGUMENT for a negative offset, which the system takes for "where it was", and for what is no count. */
+export function requireRange(offsetBytes: number, lengthBytes: number): void {
+  const areCounts = Number.isSafeInteger(offsetBytes) && Number.isSafeInteger(lengthBytes);
+  if (areCounts && offsetBytes >= 0 && lengthBytes >= 0) return;
+  throw new LuksError('BAD_ARGUMENT', `${lengthBytes} bytes at ${offsetBytes} are no range of bytes`);
+}
+
 /** A block device's size is not in its inode; sysfs has it, in 512-byte units. */
 function blockDeviceSizeBytes(stat: fs.BigIntStats): number {
   const major = (stat.rdev >> 8n) & 0xfffn;
@@ -128,6 +135,7 @@ export class Device implements ReadableDevice {
 
   /** Fills `buffer` from `offsetBytes`; returns the bytes read, fewer only at the end of the device. */
   readAt(buffer: Uint8Array, offsetBytes: number): number {
+    requireRange(offsetBytes, buffer.length);
     let done = 0;
     while (done < buffer.length) {
       const count = readInto(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
@@ -144,6 +152,7 @@ export class Device implements ReadableDevice {
 
   /** Writes all of `buffer` at `offsetBytes`, or throws with the system's errno; part of it may be written then. */
   writeAt(buffer: Uint8Array, offsetBytes: number): void {
+    requireRange(offsetBytes, buffer.length);
     let done = 0;
     while (done < buffer.length) {
       const count = writeFrom(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
@@ -160,11 +169,13 @@ export class Device implements ReadableDevice {
 
   /** fallocate(2) with the caller's mode, relative to the device's start. */
   fallocate(mode: number, offsetBytes: number, lengthBytes: number): void {
+    requireRange(offsetBytes, lengthBytes);
     fallocateSync(this.fd, mode, offsetBytes, lengthBytes);
   }
 
   /** Gives the range's space back: a hole in a file, a discard of a block device. EOPNOTSUPP where it has none. */
   discard(offsetBytes: number, lengthBytes: number): void {
+    requireRange(offsetBytes, lengthBytes);
     if (this.isBlockDevice) {
       ioctlSync(
         this.fd,
@@ -187,6 +198,7 @@ export class Device implements ReadableDevice {
 export class MemoryDevice implements ReadableDevice {
   readonly path: string;
   readonly #bytes: Uint8Array;
+  #isOpen = true;
 
   /** Takes `bytes` over. */
   constructor(bytes: Uint8Array, path: string) {
@@ -199,6 +211,8 @@ export class MemoryDevice implements ReadableDevice {
   }
 
   readAt(buffer: Uint8Array, offsetBytes: number): number {
+    if (!this.#isOpen) throw systemError('EBADF', 'device');
+    requireRange(offsetBytes, buffer.length);
     const found = this.#bytes.subarray(offsetBytes, offsetBytes + buffer.length);
     buffer.set(found);
     return found.length;
@@ -209,6 +223,7 @@ export class MemoryDevice implements ReadableDevice {
   }
 
   close(): void {
+    this.#isOpen = false;
     wipe(this.#bytes);
   }
 }

@@ -34,11 +34,15 @@ export async function readCommandOutput(command: string, name: string, limitByte
     new LuksError('BAD_ARGUMENT', `${name} ${what}; check the command`, { cause });
   let output: Buffer | null = null;
   try {
-    const [gathered, [exitCode, signal]] = await Promise.all([gather(child.stdout, limitBytes), ended]);
-    output = gathered;
-    if (!output) throw refuse(`gives more than ${limitBytes} bytes`);
+    const gathering = gather(child.stdout, limitBytes).then((gathered) => {
+      // Not when the command has ended: it may not end before it is killed.
+      if (!gathered) throw refuse(`gives more than ${limitBytes} bytes`);
+      output = gathered;
+      return gathered;
+    });
+    const [gathered, [exitCode, signal]] = await Promise.all([gathering, ended]);
     if (exitCode !== 0) throw refuse(signal ? `was ended by ${signal}` : `failed with exit code ${exitCode}`);
-    return output;
+    return gathered;
   } catch (error) {
     wipe(output);
     child.kill();

@@ -20,6 +20,8 @@ import { findSocketPaths, newSocketPath } from './registry.js';
 
 /** A daemon greets at once; its main thread does nothing else. */
 const GREETING_MS = 5000;
+/** How long a visitor may take to read the last word. */
+const PARTING_MS = 2000;
 /** Another server may take its time to start (START_LIMITS), and recovers what was under way. */
 const REPLACING_MS = 1_000_000;
 
@@ -124,7 +126,12 @@ export class ControlServer {
       visitor.send({ closed: { error: error ? toErrorRecord(error) : null } });
       visitor.close();
     }
+    // One that does not read, as it is stopped, would have the daemon wait for it to take the last word.
+    const impatience = setTimeout(() => {
+      for (const visitor of this.#visitors) visitor.destroy();
+    }, PARTING_MS);
     await new Promise((resolve) => this.#server.close(resolve));
+    clearTimeout(impatience);
   }
 
   async #greet(socket: net.Socket): Promise<void> {

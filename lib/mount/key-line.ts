@@ -18,6 +18,8 @@ export interface KeyOffer {
   shapes: readonly { digest: number; sizeBytes: number }[];
 }
 
+/** Who offers keys sends them at once. */
+const KEYS_MS = 10_000;
 /** No two volume keys are longer together. */
 const MAX_BYTES = 4096;
 
@@ -36,6 +38,7 @@ export async function withKeyOffer<T>(
 ): Promise<T> {
   const shapes = [...keys].map(([digest, { sizeBytes }]) => ({ digest, sizeBytes }));
   const offer = { path: path.join(openRuntimeDirectory(), `${process.pid}.keys`), shapes };
+  let visitor: net.Socket | null = null;
   const server = net.createServer((socket) => {
     socket.on('error', () => {});
     if (!isProcess(socket, pid) || !server.listening) {
@@ -43,6 +46,7 @@ export async function withKeyOffer<T>(
       return;
     }
     server.close();
+    visitor = socket;
     for (const { bytes } of keys.values()) socket.write(bytes);
     socket.end();
   });
@@ -53,11 +57,16 @@ export async function withKeyOffer<T>(
     return await use(offer);
   } finally {
     server.close();
+    // One that is stopped would never end it.
+    (visitor as net.Socket | null)?.destroy();
   }
 }
 
-/** The keys that are offered. The caller destroys them. Throws DEVICE_IO where they do not come. */
-export async function fetchKeys({ path: from, shapes }: KeyOffer): Promise<VolumeKeys> {
+/**
+ * The keys that are offered. The caller destroys them. Throws DEVICE_IO where they do not come, or others do.
+ * @param silenceMs after which they do not come
+ */
+export async function fetchKeys({ path: from, shapes }: KeyOffer, silenceMs = KEYS_MS): Promise<VolumeKeys> {
   const totalBytes = shapes.reduce((total, { sizeBytes }) => total + sizeBytes, 0);
   if (!(totalBytes <= MAX_BYTES)) throw new LuksError('BAD_ARGUMENT', 'more than the keys of one volume');
   const [all, piece] = [Secret.allocate(MAX_BYTES), Secret.allocate(MAX_BYTES)];
@@ -70,10 +79,12 @@ export async function fetchKeys({ path: from, shapes }: KeyOffer): Promise<Volum
         callback: (count, bytes) => {
           if (count <= all.sizeBytes - doneBytes) all.bytes.set(bytes.subarray(0, count), doneBytes);
           doneBytes += count;
+          if (doneBytes > totalBytes) socket.destroy();
           return true;
         },
       },
     });
+    socket.setTimeout(silenceMs, () => socket.destroy());
     // Not once(): where nobody listens, that is an error of the socket's, and then it closes.
     await new Promise((resolve) => socket.on('error', () => {}).on('close', resolve));
     if (doneBytes !== totalBytes) throw new LuksError('DEVICE_IO', 'the keys did not come');

@@ -8,11 +8,17 @@ import createDebug from 'debug';
 
 const debug = createDebug('luksfuse:mount');
 
+/** It waits for the manager to take the word, which must not hold up the mount for ever. */
+const NOTIFY_MS = 30_000;
+
 /** Does nothing where no service manager waits ($NOTIFY_SOCKET). */
 export async function notifyReady(status: string): Promise<void> {
   if (!process.env.NOTIFY_SOCKET) return;
   try {
-    await promisify(execFile)('systemd-notify', ['--ready', `--pid=${process.pid}`, `--status=${status}`]);
+    await promisify(execFile)('systemd-notify', ['--ready', `--pid=${process.pid}`, `--status=${status}`], {
+      timeout: NOTIFY_MS,
+      killSignal: 'SIGKILL',
+    });
   } catch (error) {
     debug('systemd-notify: %s', (error as Error).message);
   }

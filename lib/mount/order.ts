@@ -59,6 +59,8 @@ const SHIELDED = Buffer.from('!');
 /** False where the line ends before the other one has said so. */
 function hearShielded(line: Duplex): Promise<boolean> {
   return new Promise((resolve) => {
+    // Its `close` may have come already.
+    if (line.destroyed) return resolve(false);
     const settle = (isShielded: boolean) => {
       line.off('readable', look).off('close', end);
       resolve(isShielded);

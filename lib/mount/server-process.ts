@@ -68,10 +68,13 @@ export class ServerProcess {
     this.reencrypted = new Promise((resolve) => {
       this.#resolveReencrypted = resolve;
     });
-    // Not `exit`: by `close` all that it said has been heard as well.
-    this.exited = once(child, 'close').then(([code, signal]) => {
-      this.#hasExited = true;
-      return `${signal ?? `status ${code}`}`;
+    // Not `exit`: by `close` all that it said has been heard as well. Not once(): that rejects at the error by which a child
+    // tells that `signal` has killed it, before it is dead.
+    this.exited = new Promise((resolve) => {
+      child.once('close', (code, signal) => {
+        this.#hasExited = true;
+        resolve(`${signal ?? `status ${code}`}`);
+      });
     });
     this.#stream = child.stdio[LINE_FD] as net.Socket;
   }

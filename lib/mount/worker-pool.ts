@@ -124,7 +124,8 @@ export class WorkerPool {
         if (!isExtra) this.#isClosing = true;
         // An extra worker that does not even start harms nobody: the others serve on.
         if (failure && (isServing || !isExtra)) this.#onFailure(failure);
-        if (failure) reject(failure);
+        // Means something before it was ready alone: none may be waited for that is gone.
+        reject(failure ?? new Error(`worker ${workerIndex} ended before it was ready`));
         if (this.#workers.size === 0) this.#onEmpty();
       });
     });

@@ -10,6 +10,8 @@ import { koffiLack } from './library.js';
 /** The number that the descriptor has in the script: the first after stderr. */
 export const INHERITED_FD = 3;
 
+const TIMEOUT_MS = 30_000;
+
 /**
  * Runs a script that ends with 0, or with the errno of the call that failed. Throws as node:fs does, and UNSUPPORTED, naming
  * the cure, where there is no perl.
@@ -24,6 +26,9 @@ export function runPerl(
     stdio: ['ignore', 'ignore', 'pipe', fd],
     env: { PATH: process.env.PATH, LC_ALL: 'C' },
     encoding: 'utf8',
+    // The scripts wait for nothing; what hangs is a file system, or what is called perl there.
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
   });
   if (error || stderr !== '' || status === null) {
     const why = error?.message ?? stderr.trim();

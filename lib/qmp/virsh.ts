@@ -45,7 +45,10 @@ export class VirshMonitor implements Monitor {
 
   #run(command: string): Promise<string> {
     const args = ['qemu-monitor-command', '--', this.#domain, command];
-    const options = { timeout: ANSWER_MS, maxBuffer: MAX_ANSWER_BYTES, env: { ...process.env, LC_ALL: 'C' } };
+    const options = {
+      ...{ timeout: ANSWER_MS, killSignal: 'SIGKILL' as const, maxBuffer: MAX_ANSWER_BYTES },
+      env: { ...process.env, LC_ALL: 'C' },
+    };
     return new Promise((resolve, reject) => {
       execFile('virsh', args, options, (cause, stdout, stderr) => {
         if (!cause) {

@@ -34,6 +34,8 @@ export class ZoneTeam {
   readonly #threads: number;
   readonly #task: ReencryptWorkerTask;
   #workers: Worker[] = [];
+  /** Of each worker, noted before it can end; resolves with what ended it, null where it was told to. */
+  #ends: Promise<Error | null>[] = [];
 
   /** @param threads the most that work on one range */
   constructor(
@@ -68,9 +70,8 @@ export class ZoneTeam {
   }
 
   async close(): Promise<void> {
-    const gone = this.#workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
     for (const worker of this.#workers) worker.postMessage(null);
-    await Promise.all(gone);
+    await Promise.all(this.#ends);
     this.zone.destroy();
   }
 
@@ -81,30 +82,42 @@ export class ZoneTeam {
       else this.zone.convertRange(range);
       return;
     }
-    while (this.#workers.length < threads) this.#workers.push(this.#startWorker());
+    while (this.#workers.length < threads) this.#startWorker();
     const nextSlice = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
     const order = { range, sliceBytes: SLICE_BYTES, nextSlice, checksums };
-    const orders = this.#workers.map((worker) => this.#send(worker, order));
+    const orders = this.#workers.map((worker, index) => this.#send(worker, this.#ends[index]!, order));
     // Nobody may still write when the caller learns of a failure.
     const results = await Promise.allSettled(orders);
     const failed = results.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
   }
 
-  #startWorker(): Worker {
-    return new Worker(new URL('./reencrypt-worker.js', import.meta.url), { workerData: this.#task });
+  #startWorker(): void {
+    const worker = new Worker(new URL('./reencrypt-worker.js', import.meta.url), { workerData: this.#task });
+    this.#workers.push(worker);
+    this.#ends.push(
+      new Promise((resolve) => {
+        let failure: Error | null = null;
+        worker.once('error', (error: Error) => {
+          failure = error;
+        });
+        worker.once('exit', () => resolve(failure));
+      }),
+    );
   }
 
-  #send(worker: Worker, order: RangeOrder): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const settle = (reply: RangeReply) => {
-        worker.off('error', reject);
-        if (reply) reject(errorOf(reply));
-        else resolve();
-      };
-      worker.once('message', settle);
-      worker.once('error', reject);
-      worker.postMessage(order);
+  /** Of a worker that has ended, or ends meanwhile, no answer comes. */
+  async #send(worker: Worker, end: Promise<Error | null>, order: RangeOrder): Promise<void> {
+    let settle!: (reply: RangeReply) => void;
+    const answer = new Promise<RangeReply>((resolve) => {
+      settle = resolve;
     });
+    worker.once('message', settle);
+    worker.postMessage(order);
+    const ended = end.then((failure) => {
+      throw failure ?? new Error('a thread of the reencryption has ended');
+    });
+    const reply = await Promise.race([answer, ended]);
+    if (reply) throw errorOf(reply);
   }
 }

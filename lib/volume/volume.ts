@@ -5,8 +5,8 @@
 import { partOf, wipe } from '../bytes.js';
 import { allocateIoBuffer, releaseIoBuffer, requireKernel } from '../crypto/kernel.js';
 import { destroyKeys, Secret, type SecretHandle, type VolumeKeys } from '../crypto/secret.js';
-import { Device, type DeviceHandle, type ReadableDevice } from '../device.js';
-import { LuksError, systemError } from '../errors.js';
+import { Device, type DeviceHandle, type ReadableDevice, requireRange } from '../device.js';
+import { systemError } from '../errors.js';
 import { Frontier } from './frontier.js';
 import type { VolumeLayout } from './layout.js';
 import { MovingRow } from './moving-row.js';
@@ -227,9 +227,7 @@ export class Volume {
 
   #requireBytes(offsetBytes: number, lengthBytes: number): void {
     this.#requireOpen();
-    const areCounts = Number.isSafeInteger(offsetBytes) && Number.isSafeInteger(lengthBytes);
-    if (areCounts && offsetBytes >= 0 && lengthBytes >= 0) return;
-    throw new LuksError('BAD_ARGUMENT', `${lengthBytes} bytes at ${offsetBytes} are no part of a volume`);
+    requireRange(offsetBytes, lengthBytes);
   }
 
   #checkRange(offsetBytes: number, lengthBytes: number): void {

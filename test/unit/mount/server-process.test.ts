@@ -52,3 +52,13 @@ t.test('one that dies is not said to have hung', async (t) => {
     message: 'the server ended before it was ready (SIGKILL)',
   });
 });
+
+t.test('one that is ended by its signal has ended when it is dead, and that is no failure', async (t) => {
+  const entry = path.join(makeTempDir(t), 'server.mjs');
+  fs.writeFileSync(entry, `import fs from 'node:fs';\nfs.writeSync(3, '!');\n${READY}`);
+  const ending = new AbortController();
+  const program = { node: process.execPath, entry };
+  const server = await ServerProcess.start(program, DESCRIPTORS, null, order, new Map(), ending.signal);
+  ending.abort();
+  t.equal(await server.exited, 'SIGKILL');
+});
