@@ -3,7 +3,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { isSystemError, LuksError } from '../errors.js';
-import { shieldProcess } from '../native/shield.js';
+import { requireNoDebugger, shieldProcess } from '../native/shield.js';
 import { addCommands } from './commands.js';
 import { expandCommandLine } from './mount-options.js';
 import { print, ReaderGone, tell } from './output.js';
@@ -99,6 +99,7 @@ export async function main(argv: string[]): Promise<void> {
     const commandLine = expandCommandLine(argv);
     if (!commandLine) return;
     const program = await createProgram(commandLine.slice(2));
+    await requireNoDebugger();
     if (commandLine.length <= 2) program.outputHelp();
     else await program.parseAsync(commandLine);
   } catch (error) {

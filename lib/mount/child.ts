@@ -28,8 +28,11 @@ function ownEnvironment(): Record<string, string> {
   return { ...Object.fromEntries(kept), NODE_OPTIONS: nodeOptions.join(' ') };
 }
 
+/** A port for a debugger opens at this signal until the module has a listener: `native/shield` closes it, newer nodes open none. */
+const CLOSED = ['--disable-sigusr1'].filter((option) => process.allowedNodeEnvironmentFlags.has(option));
+
 /** Starts a module of this project in a process of its own, with node's options of this one. */
 export function spawnModule({ node, entry }: ServerProgram, options: SpawnOptions): ChildProcess {
   const nodeArgs = process.execArgv.filter((option) => !OPENING.test(option));
-  return spawn(node, [...nodeArgs, entry], { cwd: '/', ...options, env: ownEnvironment() });
+  return spawn(node, [...CLOSED, ...nodeArgs, entry], { cwd: '/', ...options, env: ownEnvironment() });
 }

@@ -13,7 +13,7 @@ import { unmountOnSignals } from './signals.js';
 const debug = createDebug('luksfuse:daemon');
 
 try {
-  const { order, keys } = receiveOrder();
+  const { order, keys } = await receiveOrder();
   const volume = Volume.create(Device.adopt(order.device), order.layout, keys);
   const serving = serveVolume(volume, order.options);
   unmountOnSignals(serving);

@@ -24,7 +24,7 @@ async function attendOrUnmount(
 }
 
 try {
-  const { order, keys } = receiveOrder();
+  const { order, keys } = await receiveOrder();
   const starting = Supervisor.start(order, keys);
   unmountOnSignals(starting.then((mount) => ({ unmount: () => mount.unmount(), closed: mount.ended })));
   const supervisor = await starting;
