@@ -44,14 +44,10 @@ export async function startDaemon(
   const program = canSupervise(options) ? './supervisor-main.js' : './daemon-main.js';
   const entry = fileURLToPath(new URL(program, import.meta.url));
   const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
-  const child = spawnModule(
-    { node: process.execPath, entry },
-    {
-      detached: true,
-      stdio: ['ignore', 'ignore', stderr, 'pipe', payload.fd, header],
-    },
-  );
-  await once(child, 'spawn');
+  const child = await spawnModule(entry, {
+    detached: true,
+    stdio: ['ignore', 'ignore', stderr, 'pipe', payload.fd, header],
+  });
   const exit = once(child, 'exit');
   const line = child.stdio[LINE_FD] as Duplex;
   const device = { ...payload.handle, fd: PAYLOAD_FD };
