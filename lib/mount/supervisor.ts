@@ -74,17 +74,17 @@ export class Supervisor implements Attended {
     const witnessFd = fs.openSync(`/proc/self/fd/${PAYLOAD_FD}`, 'r');
     const memory = mapSessionMemory(memoryFd);
     const mount = await FuseMount.make({ ...withDefaults(session), source: labels.payload, isReadOnly });
-    const tree = initializeMemory(session, mount.mountpoint.isDirectory, memory);
-    const supervisor = new Supervisor(order, keys, mount, { memoryFd, witnessFd });
     try {
+      const tree = initializeMemory(session, mount.mountpoint.isDirectory, memory);
+      const supervisor = new Supervisor(order, keys, mount, { memoryFd, witnessFd });
       await supervisor.#succession.begin();
       await mount.locate(rootAttributes(tree.fileName, tree));
       supervisor.#succession.server.locate(supervisor.connection);
+      return supervisor;
     } catch (error) {
       await mount.abort();
       throw error;
     }
-    return supervisor;
   }
 
   get connection(): number {
