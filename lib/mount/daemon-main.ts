@@ -18,7 +18,7 @@ try {
   const serving = serveVolume(volume, order.options);
   unmountOnSignals(serving);
   const served = await serving;
-  answerReady(served.info);
+  await answerReady(served.info, served);
   await served.closed.catch((error: Error) => {
     debug('closed with an error: %s', error.message);
     process.exitCode = 4;

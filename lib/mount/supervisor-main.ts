@@ -29,7 +29,7 @@ try {
   unmountOnSignals(starting.then((mount) => ({ unmount: () => mount.unmount(), closed: mount.ended })));
   const supervisor = await starting;
   const { closed } = await attendOrUnmount(supervisor, order.options);
-  answerReady(await supervisor.describe());
+  await answerReady(await supervisor.describe(), supervisor);
   await closed.catch((error: Error) => {
     debug('closed with an error: %s', error.message);
     process.exitCode = 4;

@@ -18,6 +18,9 @@ export function shieldProcess(): void {
   makeProcessUndumpable();
 }
 
+/** Options of node's by which its caller opens a port, or has code of his own run, which may open one. */
+const ASKING = /--(inspect|import|require|loader|experimental-loader)|-r /;
+
 /**
  * For the moment before a key is taken: closes a debugger's port that was opened before this process was shielded. Throws BUSY
  * if none of node's options asked for one: it was a signal then, and whoever connected may have changed the program.
@@ -33,7 +36,8 @@ export async function requireNoDebugger(): Promise<void> {
     wasOpen = true;
     inspector.close();
   }
-  if (!wasOpen || process.execArgv.length > 0 || process.env.NODE_OPTIONS) return;
+  const options = [...process.execArgv, process.env.NODE_OPTIONS ?? ''].join(' ');
+  if (!wasOpen || ASKING.test(options)) return;
   throw new LuksError(
     'BUSY',
     'a signal (SIGUSR1) opened a port for debuggers as this began, and somebody may have used it; start again',
