@@ -86,5 +86,11 @@ export function useRawNames(): void {
   const { native } = fs.realpathSync;
   const realPath = (path: string) => decodeName(native(encodeName(path), 'buffer'));
   fs.realpathSync = Object.assign(realPath, { native }) as typeof fs.realpathSync;
-  process.cwd = () => decodeName(fs.readlinkSync('/proc/self/cwd', 'buffer'));
+  const { cwd } = process;
+  process.cwd = () => {
+    const directory = cwd();
+    return directory.includes(REPLACEMENT)
+      ? decodeName(fs.readlinkSync('/proc/self/cwd', 'buffer'))
+      : directory;
+  };
 }

@@ -63,6 +63,7 @@ function nodeTraits(disk: Disk): QmpArguments {
 /** Secrets to be made before the nodes. */
 export function objectsOf({ id, source }: Disk): QmpArguments[] {
   if (source.kind === 'plain') return [];
+  requireUtf8(source.keyFile, 'a file that QEMU opens');
   return [{ 'qom-type': 'secret', id: namesOf(id).secret, file: source.keyFile }];
 }
 
