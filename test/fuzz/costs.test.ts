@@ -199,3 +199,17 @@ t.test('digests that are dear only together', async (t) => {
   const refusal = { code: 'UNSUPPORTED', message: /ask together for/ };
   await t.rejects(verifyVolumeKey(readHeader(device), Buffer.alloc(64)), refusal);
 });
+
+t.test('LUKS1: keyslots that are dear only together', async (t) => {
+  const files = await makeHeader(t, 1);
+  const image = Buffer.from(files.image);
+  for (let id = 1; id < 8; id += 1) {
+    image.writeUInt32BE(0x00ac71f3, 208 + id * 48);
+    image.writeUInt32BE(200_000_000, 208 + id * 48 + 4);
+  }
+  fs.writeFileSync(files.header, image);
+  const test = ['test-key', '--key-file', files.keyFile, files.header];
+  const { code, stderr } = await luksfuse(test, { timeoutMs: PATIENCE_MS });
+  t.match(`${code}: ${stderr}`, /^4: .*ask together for/);
+  t.equal((await luksfuse([...test, '-S', '0'], { timeoutMs: PATIENCE_MS })).code, 0);
+});

@@ -96,6 +96,9 @@ async function mountsAndUnmounts(t: Test, { dir, sh }: ReturnType<typeof shellIn
     const listed = `${await ok(t, sh('$P list --json'), 'list')}`;
     t.ok(listed.includes(JSON.stringify(decodeName(mountpoint))), 'list');
     await ok(t, sh(`$P status ${at}`), 'status');
+    const attached = await sh(`$P attach --print ${at}`);
+    t.equal(attached.code, 1);
+    t.match(attached.stderr, /is not UTF-8, and a file that QEMU opens must be/);
     await ok(t, sh(`kill -0 $(cat "pid$x"); $P upgrade ${at}`), 'upgrade');
     await ok(t, sh(`$P umount ${at}`), 'umount');
     const isGone = sh(`! grep -a ${path.basename(path.dirname(`${dir}`))} /proc/self/mountinfo`);
