@@ -199,7 +199,7 @@ function planToLuks1(header: LuksHeader, hdrSizeBytes: number): WriteStep[] {
  * other version cannot.
  */
 export function convertHeader(device: Device, version: 1 | 2): Promise<void> {
-  return changeHeader(device, async (header) => {
+  return changeHeader(device, (header) => {
     requireNoUnknownRequirements(header, 'convert the header');
     if (header.version === version) throw impossible(`it is LUKS${version} already`);
     const { disk } = header;

@@ -9,6 +9,7 @@ import { deserialize, serialize } from 'node:v8';
 import { Secret, type VolumeKeys } from '../crypto/secret.js';
 import type { DeviceHandle } from '../device.js';
 import { LuksError, systemError } from '../errors.js';
+import { useRawNames } from '../native/raw-names.js';
 import { closeInherited, requireNoDebugger, shieldProcess } from '../native/shield.js';
 import { fillFrom } from '../stream.js';
 import type { VolumeLayout } from '../volume/layout.js';
@@ -102,6 +103,7 @@ function readExactly(fd: number, buffer: Uint8Array): void {
  */
 export async function receiveOrder(): Promise<{ order: Order; keys: VolumeKeys }> {
   shieldProcess();
+  useRawNames();
   closeInherited(PROMPT_FD);
   fs.writeSync(LINE_FD, SHIELDED);
   const length = Buffer.alloc(LENGTH_BYTES);

@@ -53,7 +53,12 @@ export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promis
   const { device, header, payload, layout } = located;
   if (!layout.reencryption) {
     const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
-    return new Map([[digestId, volumeKey]]);
+    if (layout.segments.every(({ digest }) => digest === digestId)) return new Map([[digestId, volumeKey]]);
+    volumeKey.destroy();
+    throw new LuksError(
+      'UNSUPPORTED',
+      'the header has segments of several volume keys, and no record of a reencryption; compare it with a backup',
+    );
   }
   const shifted = findShiftedSides(header);
   if (shifted) return requireReencryptionKeys(device, header, shifted, unlock, false);

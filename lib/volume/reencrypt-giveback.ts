@@ -196,7 +196,7 @@ class GivebackRun {
 
   #change(plan: (header: LuksHeader) => WriteStep[]): Promise<void> {
     const { device, giveback } = this.#target;
-    return changeHeader(device, async (header) => {
+    return changeHeader(device, (header) => {
       if (hasShiftedParts(header, giveback, givebackPartsOf(this.#state))) {
         return { steps: plan(header), result: undefined };
       }

@@ -179,7 +179,7 @@ class Run {
 
   async #change(state: ReencryptionState, before: WriteStep[]): Promise<void> {
     const { device, reencryption } = this.#target;
-    await changeHeader(device, async (header) => {
+    await changeHeader(device, (header) => {
       this.#requireUnmoved(header);
       const changed = withParts(header, reencryption, partsOf(state));
       return { steps: [...before, ...planMetadata(header, changed)], result: undefined };
@@ -189,7 +189,7 @@ class Run {
 
   async #finish(state: ReencryptionState): Promise<void> {
     const { device, payload, reencryption, keys } = this.#target;
-    await changeHeader(device, async (header) => {
+    await changeHeader(device, (header) => {
       this.#requireUnmoved(header);
       const ended = withoutReencryption(header, reencryption);
       const { finalDigest } = reencryption;
