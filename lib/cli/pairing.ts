@@ -29,8 +29,11 @@ export async function admitPairing(
   keys: VolumeKeys,
   { pair, ignorePairing }: PairingOptions,
 ): Promise<void> {
-  // A reencryption has taken the pairing away, and the end of it brings another.
-  if (layout.reencryption && !pair) return;
+  if (layout.reencryption) {
+    // A reencryption has taken the pairing away, and the end of it brings another.
+    if (!pair) return;
+    throw new LuksError('BAD_ARGUMENT', 'the end of the reencryption records the pairing; leave --pair out');
+  }
   const volumeKey = keys.get(layout.segments[0]!.digest!)!.bytes;
   if (pair) {
     if (header.version === 1)

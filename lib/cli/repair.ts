@@ -57,8 +57,8 @@ async function recoverStep(payload: string, options: RepairOptions): Promise<Ext
     if (!options.force) {
       throw new LuksError(
         'DEVICE_IO',
-        `${what}; copy the rest with mount or cat; if no backup of the payload has them, give them up with --force, so ` +
-          'that the reencryption can go on',
+        `${what}; put them back from a backup of the payload, or give them up with --force, so that the reencryption can ` +
+          'go on',
       );
     }
     confirm(

@@ -13,7 +13,7 @@ import {
   type Segment,
   volumeSegments,
 } from '../format/model.js';
-import type { Part, Reencryption } from '../format/reencryption.js';
+import { HOT_FLAG, type Part, type Reencryption } from '../format/reencryption.js';
 import { isInReencryption, requireReadablePayload } from '../format/requirements.js';
 import { canDiscard } from '../native/file.js';
 import { type Extent, hotExtent, type Piece, partsOf, type ReencryptionState } from './reencrypt-parts.js';
@@ -76,15 +76,32 @@ function requireNoNullCipher(header: LuksHeader): void {
   );
 }
 
+/** Without the requirement nobody knows how far a reencryption is whose segments are there, nor by which key each is read. */
+function requireNoRemnants(header: LuksHeader): void {
+  const row = volumeSegments(header);
+  const keys = new Set(row.map((segment) => findDigestOfSegment(header, segment)));
+  const isSettled =
+    row.length === header.segments.length &&
+    keys.size <= 1 &&
+    row.every(({ flags }) => !flags.includes(HOT_FLAG));
+  if (isSettled) return;
+  throw new LuksError(
+    'HEADER_CORRUPT',
+    'the header has the segments of a reencryption and does not say that one is under way; restore a backup of it ' +
+      'with: luksfuse header-restore',
+  );
+}
+
 /**
  * Lays the header's segments out on `payload`; in the middle of a reencryption, as they are when its hot zone has been
  * recovered (`unlockVolume` does that).
  * Throws DEVICE_IO where the payload is too small for them, UNSUPPORTED for segments that are no
- * ciphertext and for reencryptions that are not known here.
+ * ciphertext and for reencryptions that are not known here, HEADER_CORRUPT for what is left of one.
  */
 export function layoutVolume(header: LuksHeader, payload: Device, options: LayoutOptions = {}): VolumeLayout {
   const underWay = isInReencryption(header) ? requireUnderWay(header, payload) : null;
   if (!underWay && !options.allowPlaintext) requireReadablePayload(header, 'open the volume');
+  if (!underWay) requireNoRemnants(header);
   if (!options.allowNullCipher) requireNoNullCipher(header);
   const settled = underWay?.settled ?? header;
   const segments: SegmentLayout[] = [];

@@ -2,7 +2,6 @@
  * Data that an interrupted reencryption has lost: which bytes of the plaintext, and the error that says so.
  */
 import { LuksError } from '../errors.js';
-import type { VolumeLayout } from './layout.js';
 import type { Extent, Piece } from './reencrypt-parts.js';
 
 /** A message names no more than these. */
@@ -24,8 +23,13 @@ export function describeExtents(extents: readonly Extent[], most = MAX_NAMED): s
   return named.length === 0 ? `${last}` : `${named.join(', ')} and ${last}`;
 }
 
+/** Of a `VolumeLayout`, what tells. */
+interface Layout {
+  segments: readonly { startBytes: number; sizeBytes: number; isLost?: boolean }[];
+}
+
 /** What nobody can read of the volume, and what to do about it, for people; null where all is there. */
-export function findLoss({ segments }: VolumeLayout): string | null {
+export function findLoss({ segments }: Layout): string | null {
   const lost = segments.filter(({ isLost }) => isLost);
   if (lost.length === 0) return null;
   const extents = lost.map(({ startBytes, sizeBytes }) => ({ offsetBytes: startBytes, sizeBytes }));
@@ -36,7 +40,7 @@ export function findLoss({ segments }: VolumeLayout): string | null {
 }
 
 /** Throws DEVICE_IO where part of the volume cannot be read. @param operation for the message: `write` */
-export function requireNothingLost(layout: VolumeLayout, operation: string): void {
+export function requireNothingLost(layout: Layout, operation: string): void {
   const loss = findLoss(layout);
   if (loss !== null) throw new LuksError('DEVICE_IO', `cannot ${operation}: ${loss}`);
 }
@@ -53,8 +57,8 @@ export class LostData extends LuksError {
     super(
       'DEVICE_IO',
       'the reencryption was interrupted, and part of the data is neither in its old form nor in its new one: of the ' +
-        `plaintext ${describeExtents(lostExtents(pieces))} are lost; mount and cat read the rest; if no backup of the ` +
-        'payload has it, give up what is lost, so that the work can go on: luksfuse repair --force',
+        `plaintext ${describeExtents(lostExtents(pieces))} are lost; put them back from a backup of the payload, or give ` +
+        'them up, so that the work can go on: luksfuse repair --force',
     );
     this.pieces = pieces;
   }

@@ -68,7 +68,10 @@ export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promis
   const { device, header, payload, layout } = located;
   if (!layout.reencryption) {
     const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
-    return new Map([[digestId, volumeKey]]);
+    // Two digests can claim a segment, and only one of them is the one that counts.
+    if (layout.segments.every(({ digest }) => digest === digestId)) return new Map([[digestId, volumeKey]]);
+    volumeKey.destroy();
+    throw new LuksError('BAD_PASSPHRASE', `this key is one of ${device.path}, but not that of its data`);
   }
   const shifted = findShiftedSides(header);
   if (shifted) return requireReencryptionKeys(device, header, shifted, unlock, false);

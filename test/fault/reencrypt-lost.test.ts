@@ -5,10 +5,15 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { Device } from '../../lib/device.js';
+import { systemError } from '../../lib/errors.js';
+import { readHeader } from '../../lib/format/header.js';
 import type { ReencryptionMode } from '../../lib/format/reencryption.js';
+import { openVolume } from '../../lib/volume/open.js';
 import { runReencryption } from '../../lib/volume/reencrypt.js';
+import { openGiveback, runGiveback } from '../../lib/volume/reencrypt-giveback.js';
 import { openReencryption } from '../../lib/volume/reencrypt-open.js';
 import { cryptsetup, writeAt } from '../kit/cryptsetup.js';
 import { hashOf, json, refuses } from '../kit/header-commands.js';
@@ -67,7 +72,7 @@ class Volume {
   }
 
   /** The second zone of it, of which only the start gets onto the payload. */
-  async interrupt(): Promise<Extent> {
+  async interrupt(rewrittenBytes = REWRITTEN_BYTES): Promise<Extent> {
     const device = Device.open(this.header, { isReadOnly: false });
     const payload = Device.open(this.payload, { isReadOnly: false });
     const target = await openReencryption(device, payload, { passphrase: Buffer.from('a passphrase') });
@@ -75,7 +80,7 @@ class Volume {
     payload.writeAt = (bytes, offsetBytes) => {
       writes += 1;
       const isCut = writes === 2;
-      Device.prototype.writeAt.call(payload, isCut ? bytes.subarray(0, REWRITTEN_BYTES) : bytes, offsetBytes);
+      Device.prototype.writeAt.call(payload, isCut ? bytes.subarray(0, rewrittenBytes) : bytes, offsetBytes);
       if (isCut) throw new Error('power fails');
     };
     await t.rejects(runReencryption(target, { zoneBytes: ZONE_BYTES, threads: 1 }), /power fails/);
@@ -226,4 +231,137 @@ t.test('reencrypt by cryptsetup, killed, and noise over a block', { skip }, asyn
   }
   volume.damage((await volume.hotZone()).offsetBytes);
   await checkAll(t, volume, 'reencrypt');
+});
+
+t.test('a block that is torn is recovered, but not by a reader', { skip }, async (t) => {
+  const volume = new Volume(makeTempDir(t));
+  const { args, payload } = volume;
+  await volume.begin('reencrypt', '--direction', 'forward');
+  const { offsetBytes } = await volume.interrupt(REWRITTEN_BYTES + BLOCK_BYTES / 2);
+  volume.lost.push({ offsetBytes: offsetBytes + REWRITTEN_BYTES, sizeBytes: BLOCK_BYTES });
+  await checkCat(t, volume);
+  t.match(await json(['repair', '-q', ...args, payload]), { lost: [], repairs: [/interrupted step/] });
+  volume.lost.length = 0;
+  t.ok((await mustLuksfuse(['cat', ...args, payload])).stdout.equals(volume.model), 'all of it is there');
+});
+
+t.test('a journal is written out, but not by a reader', { skip }, async (t) => {
+  const volume = new Volume(makeTempDir(t));
+  await volume.begin('reencrypt', '--direction', 'forward', '--resilience', 'journal');
+  volume.lost.push(await volume.interrupt());
+  await checkCat(t, volume);
+  const mount = await mountVolume(t, volume);
+  t.match(await statusOf(mount.mountpoint), { isReadOnly: false, warnings: [] });
+  t.ok(fs.readFileSync(mount.file).equals(volume.model), 'all of it is there');
+  await mount.umount();
+});
+
+t.test('a block that the storage does not give is lost as well', { skip }, async (t) => {
+  const volume = new Volume(makeTempDir(t));
+  await volume.begin('reencrypt', '--direction', 'forward');
+  const { offsetBytes } = await volume.interrupt();
+  const bad = offsetBytes + 2 * BLOCK_BYTES;
+  const { readAt } = Device.prototype;
+  Device.prototype.readAt = function (this: Device, buffer, at) {
+    const isBad = this.path === volume.payload && at < bad + BLOCK_BYTES && at + buffer.length > bad;
+    if (isBad) throw systemError('EIO', 'read');
+    return readAt.call(this, buffer, at);
+  };
+  t.teardown(() => {
+    Device.prototype.readAt = readAt;
+  });
+  const unlock = { passphrase: Buffer.from('a passphrase') };
+  const opened = await openVolume(volume.payload, unlock, { headerPath: volume.header });
+  t.equal(opened.isReadOnly, true);
+  const block = Buffer.alloc(BLOCK_BYTES);
+  for (let at = 0; at < SIZE_BYTES; at += BLOCK_BYTES) {
+    if (at === bad) t.throws(() => opened.read(block, at), { code: 'EIO' });
+    else if (opened.read(block, at) && !block.equals(volume.model.subarray(at, at + BLOCK_BYTES)))
+      t.fail(`${at}`);
+  }
+  t.throws(() => opened.write(block, 0), { code: 'EROFS' });
+  opened.close();
+});
+
+t.test('the head of a payload that gets the room of its header', { skip }, async (t) => {
+  const volume = new Volume(makeTempDir(t));
+  const { header, payload, keyFile, args } = volume;
+  fs.truncateSync(payload, SIZE_BYTES + 2 * MiB);
+  const places = ['--luks2-metadata-size', '16k', '--luks2-keyslots-size', '256k', '--offset', '4096'];
+  await mustLuksfuse(['format', '-q', '--key-file', keyFile, ...FAST_PBKDF2, ...places, payload]);
+  await mustLuksfuse(['write', '--key-file', keyFile, payload], { input: volume.model });
+  await mustLuksfuse(['decrypt', '-q', '--init-only', ...args, payload]);
+  await interruptHead(volume);
+  volume.damage(BLOCK_BYTES);
+  const { code, stderr } = await luksfuse(['decrypt', '--resume-only', ...args, payload]);
+  t.equal(code, 4);
+  t.match(stderr, /4096 bytes at 4096 are lost.*repair --force/);
+  t.strictSame((await json(['repair', '-q', '--force', ...args, payload])).lost, volume.lost);
+  t.ok(volume.matches(fs.readFileSync(payload).subarray(0, SIZE_BYTES)), 'the rest is plain');
+  t.strictSame((await read(header)).config.requirements, [], 'and all is done');
+});
+
+/** Lets the work go on to the head, of which the first half gets onto the payload. */
+async function interruptHead({ header, payload: path }: Volume): Promise<void> {
+  const device = Device.open(header, { isReadOnly: false });
+  const payload = Device.open(path, { isReadOnly: false });
+  const target = await openGiveback(device, payload, { passphrase: Buffer.from('a passphrase') });
+  payload.writeAt = (bytes, offsetBytes) => {
+    Device.prototype.writeAt.call(payload, bytes, offsetBytes);
+    const isHead = readHeader(device).segments.some(
+      ({ flags, offsetBytes: start }) => flags.includes('in-reencryption') && start === 0,
+    );
+    if (isHead) throw new Error('power fails');
+  };
+  await t.rejects(runGiveback(target), /power fails/);
+  for (const key of target.keys.values()) key.destroy();
+  device.close();
+  payload.close();
+}
+
+t.test('in a mount, whose server dies in a step and leaves noise', { skip }, async (t) => {
+  const volume = new Volume(makeTempDir(t));
+  const { header, payload, keyFile, args } = volume;
+  await mustLuksfuse(['encrypt', '-q', ...args, ...FAST_PBKDF2, '--sector-size', '4096', payload]);
+  const trigger = `${payload}.trigger`;
+  const hook = new URL(`./dies-in-zone.js?trigger=${trigger}`, import.meta.url).href;
+  const { mountpoint, file, umount } = await mountVolume(t, volume, { hook });
+  const online = ['reencrypt', '--online', '-q'];
+  const how = ['--key-file', keyFile, ...FAST_PBKDF2, '--max-speed', '4M', '--hotzone-size', '1M'];
+  await mustLuksfuse([...online, ...how, mountpoint]);
+  fs.writeFileSync(`${trigger}.new`, JSON.stringify({ header, payload }));
+  fs.renameSync(`${trigger}.new`, trigger);
+  const stateOf = async () => (await statusOf(mountpoint)).reencryption!;
+  const untilFailed = async () => {
+    while ((await stateOf()).state !== 'failed') await delay(50);
+  };
+  await untilFailed();
+  const zone = await volume.hotZone();
+  const check = () => {
+    const { plaintext, failed } = readBlocks(file);
+    const blocks = Array.from(
+      { length: zone.sizeBytes / BLOCK_BYTES },
+      (_, at) => zone.offsetBytes + at * BLOCK_BYTES,
+    );
+    t.strictSame(failed, blocks, 'the zone fails');
+    for (const each of [plaintext, volume.model])
+      each.fill(0, zone.offsetBytes, zone.offsetBytes + zone.sizeBytes);
+    t.ok(plaintext.equals(volume.model), 'the rest is there');
+  };
+  const model = Buffer.from(volume.model);
+  check();
+  const bytes = randomBytes(BLOCK_BYTES);
+  const [before, behind] = [zone.offsetBytes - BLOCK_BYTES + SIZE_BYTES, zone.offsetBytes + zone.sizeBytes];
+  for (const at of [before % SIZE_BYTES, behind % SIZE_BYTES]) {
+    writeAt(file, bytes, at);
+    for (const each of [model, volume.model]) bytes.copy(each, at);
+  }
+  check();
+  t.match((await stateOf()).error, new RegExp(`4096 bytes at ${zone.offsetBytes + BLOCK_BYTES} are lost`));
+  await mustLuksfuse([...online, '--resume-only', mountpoint]);
+  await untilFailed();
+  await umount();
+  model.copy(volume.model);
+  volume.lost.push({ offsetBytes: zone.offsetBytes + BLOCK_BYTES, sizeBytes: BLOCK_BYTES });
+  await checkMount(t, volume);
 });
