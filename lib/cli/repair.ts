@@ -44,29 +44,43 @@ function findPayload(argument: string, { header: path }: RepairOptions, header: 
   return isAttached ? argument : null;
 }
 
-/** Returns what was given up for it. */
-async function recoverStep(payload: string, options: RepairOptions): Promise<Extent[]> {
-  const headerPath =
-    options.header !== undefined && !isSameFile(options.header, payload) ? options.header : undefined;
+/** Throws unless what is lost may be given up. */
+function admitLoss(lost: readonly Extent[], options: RepairOptions): void {
+  const extents = describeExtents(lost, Number.POSITIVE_INFINITY);
+  if (options.force) {
+    confirm(
+      `Of the plaintext, ${extents} are lost; they stay as they are, noise, and count as done`,
+      options,
+    );
+    return;
+  }
+  throw new LuksError(
+    'DEVICE_IO',
+    `of the plaintext, ${extents} are lost: neither in their old form nor in their new one; put them back from a backup ` +
+      'of the payload, or give them up with --force, so that the reencryption can go on',
+  );
+}
+
+/** Returns what was given up for it, null where no step is to be recovered or nobody said on which payload. */
+async function recoverStep(
+  argument: string,
+  header: LuksHeader,
+  options: RepairOptions,
+): Promise<Extent[] | null> {
+  if (!isInterrupted(header)) return null;
+  const payload = findPayload(argument, options, header);
+  if (payload === null) {
+    const path = options.header ?? argument;
+    warn(`a reencryption was interrupted; to recover that too: luksfuse repair --header ${path} <payload>`);
+    return null;
+  }
   let lost: Extent[] = [];
   const admit = ({ pieces }: LostData) => {
     lost = lostExtents(pieces);
-    const what =
-      `of the plaintext, ${describeExtents(lost, Number.POSITIVE_INFINITY)} are lost: neither in their old form nor in ` +
-      'their new one';
-    if (!options.force) {
-      throw new LuksError(
-        'DEVICE_IO',
-        `${what}; put them back from a backup of the payload, or give them up with --force, so that the reencryption can ` +
-          'go on',
-      );
-    }
-    confirm(
-      `${what[0]!.toUpperCase()}${what.slice(1)}. They stay as they are, noise, and count as done`,
-      options,
-    );
+    admitLoss(lost, options);
   };
-  await withDevices(payload, headerPath, (devices) =>
+  const isAttached = options.header === undefined || isSameFile(options.header, payload);
+  await withDevices(payload, isAttached ? undefined : options.header, (devices) =>
     withKey({ device: devices.device, header: readHeader(devices.device) }, options, (unlock) =>
       recoverInterrupted(devices, unlock, admit),
     ),
@@ -76,26 +90,16 @@ async function recoverStep(payload: string, options: RepairOptions): Promise<Ext
 
 async function repair(argument: string, options: RepairOptions): Promise<void> {
   const { repairs, header } = await repairMetadata(argument, options);
-  const path = options.header ?? argument;
-  const document = { header: path, repairs };
-  const text = () => (repairs.length === 0 ? 'Nothing to repair.' : repairs.join('\n'));
-  const payload = isInterrupted(header) ? findPayload(argument, options, header) : null;
-  if (payload === null) {
-    announceResult(options, document, text());
-    if (isInterrupted(header)) {
-      warn(`a reencryption was interrupted; to recover that too: luksfuse repair --header ${path} <payload>`);
-    }
-    return;
-  }
-  let lost: Extent[];
+  let lost: Extent[] | null;
   try {
-    lost = await recoverStep(payload, options);
+    lost = await recoverStep(argument, header, options);
   } catch (error) {
-    if (repairs.length > 0) tell(text());
+    if (!options.json) for (const repaired of repairs) tell(repaired);
     throw error;
   }
-  repairs.push('the interrupted step of the reencryption');
-  announceResult(options, { ...document, lost }, text());
+  const all = lost ? [...repairs, 'the interrupted step of the reencryption'] : repairs;
+  const document = { header: options.header ?? argument, repairs: all, ...(lost && { lost }) };
+  announceResult(options, document, all.length === 0 ? 'Nothing to repair.' : all.join('\n'));
 }
 
 export function addRepairCommand(program: Command): void {

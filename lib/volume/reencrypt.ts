@@ -168,9 +168,8 @@ class Run {
   }
 
   async #recover(): Promise<void> {
-    const { device, payload, reencryption } = this.#target;
+    const { device, reencryption } = this.#target;
     const pieces = recoverZone(this.#requireTeam(), reencryption, device, hotExtent(this.#state));
-    payload.sync();
     requireWhole(pieces, this.#givenUp);
     await this.#record(cool(this.#state));
   }

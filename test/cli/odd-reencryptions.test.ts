@@ -158,20 +158,18 @@ function commandLines(
   const both = ['--header', header, ...key];
   const ofAll = [
     ['cat', '--length', '512', ...both, payload],
-    ['write', '--pair', ...both, payload],
-    ['repair', '-q', ...both, payload],
     [mode, '--resume-only', ...both, payload],
   ];
   if (mode === 'encrypt') return ofAll;
   return [
     ...ofAll,
     ['write', ...both, payload],
+    ['write', '--pair', ...both, payload],
+    ['repair', '-q', ...both, payload],
     ['mount', ...both, payload, mountpoint],
     ['test-key', ...key, header],
     ['dump', header],
     ['reencrypt', '-q', ...both, ...FAST_PBKDF2, payload],
-    ['decrypt', '-q', ...both, payload],
-    ['add-key', ...key, header, keyFile],
   ];
 }
 

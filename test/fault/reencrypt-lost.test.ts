@@ -21,7 +21,7 @@ import { FAST_PBKDF2, read } from '../kit/headers.js';
 import { killWhen, runAndKill } from '../kit/killed-run.js';
 import { luksfuse, mountVolume, mustLuksfuse } from '../kit/luksfuse.js';
 import { skipUnless } from '../kit/requirements.js';
-import { statusOf } from '../kit/serving.js';
+import { killServer, statusOf } from '../kit/serving.js';
 import { makeTempDir } from '../kit/temp.js';
 
 const skip = skipUnless({ root: true, fuse: true, tools: ['cryptsetup'] });
@@ -139,6 +139,7 @@ const starts = ({ lost }: Volume) => lost.map(({ offsetBytes }) => offsetBytes);
 async function checkMount(t: Test, volume: Volume, ...args: string[]): Promise<void> {
   const mount = await mountVolume(t, volume, { args });
   const { isReadOnly, warnings } = await statusOf(mount.mountpoint);
+  if (args.length === 0) await killServer(mount.mountpoint);
   t.equal(isReadOnly, true, 'the mount is read-only');
   for (const at of starts(volume))
     t.match(`${warnings}`, new RegExp(`4096 bytes at ${at}\\b`), 'status says what is lost');
@@ -168,12 +169,19 @@ async function checkCat(t: Test, volume: Volume): Promise<void> {
 
 async function checkAll(t: Test, volume: Volume, mode: ReencryptionMode): Promise<void> {
   const { args, payload, header } = volume;
+  // A kill may also have left the two copies of the header different.
+  const { stderr } = await mustLuksfuse(['repair', '-q', header]);
+  t.match(stderr, /was interrupted.*--header .* <payload>/, 'without the payload it says what to do');
   const isLost = (message: RegExp) => ({ exit: 4, code: 'DEVICE_IO', message });
   await checkCat(t, volume);
   const before = volume.hashes();
   await checkMount(t, volume, '-r');
   t.strictSame(volume.hashes(), before, 'a mount for reading writes nothing');
   await checkMount(t, volume);
+  const mountpoint = fs.mkdtempSync(`${payload}-mountpoint-`);
+  const { stderr: said } = await mustLuksfuse(['mount', ...args, payload, mountpoint]);
+  await mustLuksfuse(['umount', mountpoint]);
+  t.match(said, /^luksfuse: warning: .*4096 bytes at \d+.*the volume is read-only/, 'and says so at once');
   const written = await luksfuse(['write', ...args, payload], { input: Buffer.alloc(512) });
   t.equal(written.code, 4);
   t.match(written.stderr, /cannot write: .*4096 bytes at \d+.*luksfuse repair/);
@@ -186,8 +194,6 @@ async function checkAll(t: Test, volume: Volume, mode: ReencryptionMode): Promis
     isLost(new RegExp(`4096 bytes at ${first}\\b.*--force`)),
     volume.files,
   );
-  const { stderr } = await mustLuksfuse(['repair', '-q', header]);
-  t.match(stderr, /was interrupted.*--header .* <payload>/, 'without the payload it says what to do');
   const { lost } = await json(['repair', '-q', '--force', ...args, payload]);
   t.strictSame(lost, volume.lost, 'given up when told');
   if ((await read(header)).config.requirements.length > 0) {
