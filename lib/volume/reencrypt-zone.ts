@@ -7,8 +7,8 @@ import { BlockHash } from '../crypto/block-hash.js';
 import { allocateIoBuffer, releaseIoBuffer } from '../crypto/kernel.js';
 import { createSectorCipher, IV_SECTOR_BYTES, type SectorCipher } from '../crypto/sector-cipher.js';
 import type { Device, ReadableDevice } from '../device.js';
-import { LuksError } from '../errors.js';
-import type { Extent } from './reencrypt-parts.js';
+import { isSystemError } from '../errors.js';
+import { appendPiece, type Extent, type Piece } from './reencrypt-parts.js';
 
 /** The payload's form before or after; null where it is plaintext. */
 export interface ZoneSide {
@@ -88,28 +88,40 @@ export class Zone {
     });
   }
 
-  /** Converts those blocks of the range that are still, or in part, in their old form, which `checksums` tell. */
-  recoverRange(range: Extent, checksums: Uint8Array): void {
+  /**
+   * Converts those blocks of the range that are still, or in part, in their old form, which `checksums` tell. A block that
+   * is neither, or cannot be read, is lost and stays as it is.
+   * @param isReader writes nothing: what would have to be converted is old, or lost to a reader if it is so in part
+   */
+  recoverRange(range: Extent, checksums: Uint8Array, isReader: boolean): Piece[] {
     const { blockSizeBytes, dataOffsetBytes } = this.#shape;
     const hash = this.#hash!;
+    const pieces: Piece[] = [];
     const checksum = Buffer.alloc(hash.sizeBytes);
     const isOld = (block: Uint8Array, offsetBytes: number) => {
       const at = this.checksumBytes(offsetBytes - range.offsetBytes);
       hash.hashBlocks(block, blockSizeBytes, checksum);
       return checksum.equals(checksums.subarray(at, at + hash.sizeBytes));
     };
+    const recover = (block: Uint8Array, offsetBytes: number): Piece['state'] => {
+      const found = this.#judge(block, offsetBytes, (candidate) => isOld(candidate, offsetBytes));
+      if (found === 'new' || found === 'lost') return found;
+      if (isReader) return found === 'old' ? 'old' : 'lost';
+      if (found !== 'old') block.set(found);
+      this.#convertInPlace(block, offsetBytes);
+      this.#device.writeAt(block, offsetBytes + dataOffsetBytes);
+      return 'new';
+    };
     this.#eachPiece(range, (piece, pieceOffsetBytes) => {
-      this.#device.readFullyAt(piece, pieceOffsetBytes + dataOffsetBytes);
+      const unreadable = this.#readBlocks(piece, pieceOffsetBytes + dataOffsetBytes);
       for (let start = 0; start < piece.length; start += blockSizeBytes) {
         const offsetBytes = pieceOffsetBytes + start;
         const block = piece.subarray(start, start + blockSizeBytes);
-        const old = this.#findOld(block, offsetBytes, (candidate) => isOld(candidate, offsetBytes));
-        if (old === 'converted') continue;
-        block.set(old);
-        this.#convertInPlace(block, offsetBytes);
-        this.#device.writeAt(block, offsetBytes + dataOffsetBytes);
+        const state = unreadable.has(start) ? 'lost' : recover(block, offsetBytes);
+        appendPiece(pieces, { state, offsetBytes, sizeBytes: blockSizeBytes });
       }
     });
+    return pieces;
   }
 
   destroy(): void {
@@ -120,19 +132,41 @@ export class Zone {
     releaseIoBuffer(this.#buffer);
   }
 
+  /** Fills `piece`, and tells the starts of those blocks of it that the storage does not give. */
+  #readBlocks(piece: Uint8Array, deviceOffsetBytes: number): Set<number> {
+    const unreadable = new Set<number>();
+    if (this.#canRead(piece, deviceOffsetBytes)) return unreadable;
+    const { blockSizeBytes } = this.#shape;
+    for (let start = 0; start < piece.length; start += blockSizeBytes) {
+      const block = piece.subarray(start, start + blockSizeBytes);
+      if (!this.#canRead(block, deviceOffsetBytes + start)) unreadable.add(start);
+    }
+    return unreadable;
+  }
+
+  #canRead(target: Uint8Array, deviceOffsetBytes: number): boolean {
+    try {
+      this.#device.readFullyAt(target, deviceOffsetBytes);
+      return true;
+    } catch (error) {
+      if (isSystemError(error) && error.code === 'EIO') return false;
+      throw error;
+    }
+  }
+
   /**
-   * The old form of a block that was being converted, or that it is converted wholly. A cut can leave both forms in it,
-   * each in whole atoms; as the old form's checksum is known, the right mixture can be told.
+   * What a block is that was being converted. An interruption can leave both forms in it, each in whole atoms; since the
+   * old form's checksum is known, the right mixture can be told: that is returned, as the old form.
    */
-  #findOld(
+  #judge(
     block: Uint8Array,
     offsetBytes: number,
     isOld: (candidate: Uint8Array) => boolean,
-  ): Uint8Array | 'converted' {
-    if (isOld(block)) return Uint8Array.from(block);
+  ): Uint8Array | Piece['state'] {
+    if (isOld(block)) return 'old';
     const reverted = Buffer.from(block);
     this.#revertInPlace(reverted, offsetBytes);
-    if (isOld(reverted)) return 'converted';
+    if (isOld(reverted)) return 'new';
     const atoms = block.length / ATOM_BYTES;
     const mixture = Buffer.alloc(block.length);
     for (let pattern = 1; pattern < 2 ** atoms - 1; pattern += 1) {
@@ -142,11 +176,7 @@ export class Zone {
       }
       if (isOld(mixture)) return mixture;
     }
-    throw new LuksError(
-      'DEVICE_IO',
-      `the block at byte ${offsetBytes} of the data is neither old nor new: it was damaged, or torn within a sector; ` +
-        'cryptsetup reencrypt --resume-only takes such a block for new',
-    );
+    return 'lost';
   }
 
   #convertInPlace(data: Uint8Array, offsetBytes: number): void {
