@@ -104,10 +104,14 @@ export class Zone {
       return checksum.equals(checksums.subarray(at, at + hash.sizeBytes));
     };
     const recover = (block: Uint8Array, offsetBytes: number): Piece['state'] => {
-      const found = this.#judge(block, offsetBytes, (candidate) => isOld(candidate, offsetBytes));
-      if (found === 'new' || found === 'lost') return found;
-      if (isReader) return found === 'old' ? 'old' : 'lost';
-      if (found !== 'old') block.set(found);
+      const isOldHere = (candidate: Uint8Array) => isOld(candidate, offsetBytes);
+      if (!isOldHere(block)) {
+        const reverted = Buffer.from(block);
+        this.#revertInPlace(reverted, offsetBytes);
+        if (isOldHere(reverted)) return 'new';
+        if (isReader || !this.#unmixInPlace(block, reverted, isOldHere)) return 'lost';
+      }
+      if (isReader) return 'old';
       this.#convertInPlace(block, offsetBytes);
       this.#device.writeAt(block, offsetBytes + dataOffsetBytes);
       return 'new';
@@ -155,28 +159,27 @@ export class Zone {
   }
 
   /**
-   * What a block is that was being converted. An interruption can leave both forms in it, each in whole atoms; since the
-   * old form's checksum is known, the right mixture can be told: that is returned, as the old form.
+   * An interruption can leave both forms in a block, each in whole atoms; since the old form's checksum is known, the right
+   * mixture can be told. Makes `block` its old form, or leaves it as it is and returns false.
    */
-  #judge(
-    block: Uint8Array,
-    offsetBytes: number,
-    isOld: (candidate: Uint8Array) => boolean,
-  ): Uint8Array | Piece['state'] {
-    if (isOld(block)) return 'old';
-    const reverted = Buffer.from(block);
-    this.#revertInPlace(reverted, offsetBytes);
-    if (isOld(reverted)) return 'new';
+  #unmixInPlace(block: Uint8Array, reverted: Uint8Array, isOld: (candidate: Uint8Array) => boolean): boolean {
     const atoms = block.length / ATOM_BYTES;
-    const mixture = Buffer.alloc(block.length);
-    for (let pattern = 1; pattern < 2 ** atoms - 1; pattern += 1) {
-      for (let atom = 0; atom < atoms; atom += 1) {
-        const source = pattern & (1 << atom) ? reverted : block;
-        mixture.set(source.subarray(atom * ATOM_BYTES, (atom + 1) * ATOM_BYTES), atom * ATOM_BYTES);
+    const mixture = allocateIoBuffer(block.length);
+    try {
+      for (let pattern = 1; pattern < 2 ** atoms - 1; pattern += 1) {
+        for (let atom = 0; atom < atoms; atom += 1) {
+          const source = pattern & (1 << atom) ? reverted : block;
+          mixture.set(source.subarray(atom * ATOM_BYTES, (atom + 1) * ATOM_BYTES), atom * ATOM_BYTES);
+        }
+        if (!isOld(mixture)) continue;
+        block.set(mixture);
+        return true;
       }
-      if (isOld(mixture)) return mixture;
+      return false;
+    } finally {
+      wipe(mixture);
+      releaseIoBuffer(mixture);
     }
-    return 'lost';
   }
 
   #convertInPlace(data: Uint8Array, offsetBytes: number): void {

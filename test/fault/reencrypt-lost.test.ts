@@ -19,12 +19,13 @@ import { cryptsetup, writeAt } from '../kit/cryptsetup.js';
 import { hashOf, json, refuses } from '../kit/header-commands.js';
 import { FAST_PBKDF2, read } from '../kit/headers.js';
 import { killWhen, runAndKill } from '../kit/killed-run.js';
-import { luksfuse, mountVolume, mustLuksfuse } from '../kit/luksfuse.js';
+import { luksfuse, mountVolume, mustLuksfuse, PROGRAM } from '../kit/luksfuse.js';
 import { skipUnless } from '../kit/requirements.js';
 import { killServer, statusOf } from '../kit/serving.js';
 import { makeTempDir } from '../kit/temp.js';
+import { TerminalSession } from '../kit/terminal-session.js';
 
-const skip = skipUnless({ root: true, fuse: true, tools: ['cryptsetup'] });
+const skip = skipUnless({ root: true, fuse: true, tools: ['cryptsetup', 'script'] });
 const KiB = 1024;
 const MiB = 1024 * KiB;
 const BLOCK_BYTES = 4096;
@@ -302,6 +303,12 @@ t.test('the head of a payload that gets the room of its header', { skip }, async
   const { code, stderr } = await luksfuse(['decrypt', '--resume-only', ...args, payload]);
   t.equal(code, 4);
   t.match(stderr, /4096 bytes at 4096 are lost.*repair --force/);
+  const terminal = new TerminalSession(`${PROGRAM} repair --force ${args.join(' ')} ${payload}`);
+  await terminal.expect('Type YES: ');
+  terminal.type('YES\r');
+  await terminal.expect('4096 bytes at 4096 are lost; they stay as they are, noise, and count as done.');
+  terminal.type('no\r');
+  t.equal(await terminal.end(), 1, 'a person is asked, with --force too');
   t.strictSame((await json(['repair', '-q', '--force', ...args, payload])).lost, volume.lost);
   t.ok(volume.matches(fs.readFileSync(payload).subarray(0, SIZE_BYTES)), 'the rest is plain');
   t.strictSame((await read(header)).config.requirements, [], 'and all is done');
