@@ -70,9 +70,12 @@ export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promis
 /** Unlocks a volume that was found; its payload is the volume's from here on, and closed where this fails. */
 export async function unlockVolume(located: LocatedVolume, unlock: Unlock): Promise<Volume> {
   const { payload, layout } = located;
+  let keys: VolumeKeys | null = null;
   try {
-    return Volume.create(payload, layout, await unlockKeys(located, unlock));
+    keys = await unlockKeys(located, unlock);
+    return Volume.create(payload, layout, keys);
   } catch (error) {
+    if (keys) destroyKeys(keys);
     payload.close();
     throw error;
   }
