@@ -108,8 +108,8 @@ export class Session implements MountSession {
   /** See `startSession`. */
   static async start(given: SessionOptions): Promise<Session> {
     const options = withDefaults(given);
-    const mount = await FuseMount.make({ ...options, isReadOnly: options.store.isReadOnly });
     const memory = allocateSessionMemory();
+    const mount = await FuseMount.make({ ...options, isReadOnly: options.store.isReadOnly });
     initializeMemory(options, mount.mountpoint.isDirectory, memory);
     const session = new Session(options, { mount, memory, promptFd: mount.findPrompt() }, null);
     try {

@@ -94,10 +94,12 @@ export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promis
 
 /** Unlocks a volume that was found; its payload is the volume's from here on, and closed where this fails. */
 export async function unlockVolume(located: LocatedVolume, unlock: Unlock): Promise<Volume> {
+  let keys: VolumeKeys | null = null;
   try {
-    const keys = await unlockKeys(located, unlock);
+    keys = await unlockKeys(located, unlock);
     return Volume.create(located.payload, located.layout, keys);
   } catch (error) {
+    if (keys) destroyKeys(keys);
     located.payload.close();
     throw error;
   }
