@@ -68,17 +68,10 @@ export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promis
   const { device, header, payload, layout } = located;
   if (!layout.reencryption) {
     const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
-    const dataDigests = new Set(layout.segments.map(({ digest }) => digest));
-    if (dataDigests.size === 1 && dataDigests.has(digestId)) return new Map([[digestId, volumeKey]]);
+    if (layout.segments.every(({ digest }) => digest === digestId)) return new Map([[digestId, volumeKey]]);
     volumeKey.destroy();
     // Two digests can claim a segment, and only one of them is the one that counts.
-    if (dataDigests.size === 1) {
-      throw new LuksError('BAD_PASSPHRASE', `this key is one of ${device.path}, but not that of its data`);
-    }
-    throw new LuksError(
-      'UNSUPPORTED',
-      'the header has segments of several volume keys, and no record of a reencryption; compare it with a backup',
-    );
+    throw new LuksError('BAD_PASSPHRASE', `this key is one of ${device.path}, but not that of its data`);
   }
   const shifted = findShiftedSides(header);
   if (shifted) return requireReencryptionKeys(device, header, shifted, unlock, false);
