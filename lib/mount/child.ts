@@ -21,9 +21,9 @@ const OPENING = /^--(inspect|debug|report|heap|cpu-prof|trace|diagnostic)/;
  * A package that is not there is not to be had from the user's home directory; and SIGUSR1 opens no port for a debugger while
  * the module is loaded. Nodes that do not know this option open it, and `native/shield` closes it.
  */
-const CLOSED = ['--no-global-search-paths', '--disable-sigusr1'].filter((option) =>
-  process.allowedNodeEnvironmentFlags.has(option),
-);
+const CLOSED = ['no-global-search-paths', 'disable-sigusr1']
+  .map((name) => `--${name}`)
+  .filter((option) => process.allowedNodeEnvironmentFlags.has(option));
 
 function ownEnvironment(): Record<string, string> {
   const kept = ENVIRONMENT.flatMap((name) => {
