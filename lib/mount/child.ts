@@ -18,7 +18,7 @@ const NODE_OPTIONS = /^--(openssl-[a-z-]+|enable-fips|force-fips)(=.*)?$/;
 /** What opens a process to others, of node's options on the command line. */
 const OPENING = /^--(inspect|debug|report|heap|cpu-prof|trace|diagnostic)/;
 /** A package that is not there is not to be had from the user's home directory. */
-const CLOSED = '--no-global-search-paths';
+const CLOSING_NODE_OPTIONS = ['--no-global-search-paths'];
 
 function ownEnvironment(): Record<string, string> {
   const kept = ENVIRONMENT.flatMap((name) => {
@@ -36,9 +36,11 @@ function ownEnvironment(): Record<string, string> {
  * it does not start; of one that was started, `signal` alone tells that it was killed.
  */
 export async function spawnModule(entry: string, options: SpawnOptions): Promise<ChildProcess> {
-  const kept = process.execArgv.filter((option) => !OPENING.test(option) && option !== CLOSED);
+  const kept = process.execArgv.filter(
+    (option) => !OPENING.test(option) && !CLOSING_NODE_OPTIONS.includes(option),
+  );
   const runtime = await findRuntime();
-  const child = spawn(runtime, [CLOSED, ...kept, entry], {
+  const child = spawn(runtime, [...CLOSING_NODE_OPTIONS, ...kept, entry], {
     cwd: '/',
     argv0: process.execPath,
     ...options,
