@@ -21,9 +21,9 @@ const OPENING = /^--(inspect|debug|report|heap|cpu-prof|trace|diagnostic)/;
  * A package that is not there is not to be had from the user's home directory; and SIGUSR1 opens no port for a debugger while
  * the module is loaded. Nodes that do not know this option open it, and `native/shield` closes it.
  */
-const CLOSED = ['no-global-search-paths', 'disable-sigusr1']
-  .map((name) => `--${name}`)
-  .filter((option) => process.allowedNodeEnvironmentFlags.has(option));
+const CLOSING_NODE_OPTIONS = ['--no-global-search-paths', '--disable-sigusr1'].filter((option) =>
+  process.allowedNodeEnvironmentFlags.has(option),
+);
 
 function ownEnvironment(): Record<string, string> {
   const kept = ENVIRONMENT.flatMap((name) => {
@@ -41,9 +41,11 @@ function ownEnvironment(): Record<string, string> {
  * it does not start; of one that was started, `signal` alone tells that it was killed.
  */
 export async function spawnModule(entry: string, options: SpawnOptions): Promise<ChildProcess> {
-  const kept = process.execArgv.filter((option) => !OPENING.test(option) && !CLOSED.includes(option));
+  const kept = process.execArgv.filter(
+    (option) => !OPENING.test(option) && !CLOSING_NODE_OPTIONS.includes(option),
+  );
   const runtime = await findRuntime();
-  const child = spawn(runtime, [...CLOSED, ...kept, entry], {
+  const child = spawn(runtime, [...CLOSING_NODE_OPTIONS, ...kept, entry], {
     cwd: '/',
     argv0: process.execPath,
     ...options,
