@@ -2,6 +2,7 @@
  * Arithmetic and text over byte buffers that every room needs. Knows no format.
  */
 import { LuksError } from './errors.js';
+import { requireUtf8 } from './native/raw-names.js';
 
 /** `value` rounded up to the next multiple of `step`, both in the same unit. */
 export function alignUp(value: number, step: number): number {
@@ -51,6 +52,7 @@ export function decodeCString(field: Uint8Array): string | null {
 
 /** `text` in a field of `sizeBytes`, NUL-padded and NUL-terminated. */
 export function encodeCString(text: string, sizeBytes: number): Buffer {
+  requireUtf8(text, 'a text in a header');
   const field = Buffer.alloc(sizeBytes);
   if (Buffer.byteLength(text) >= sizeBytes) {
     throw new LuksError(

@@ -74,8 +74,8 @@ export class Device implements ReadableDevice {
   readonly path: string;
   readonly sizeBytes: number;
   readonly isBlockDevice: boolean;
-  readonly isReadOnly: boolean;
   readonly #fd: number;
+  #isReadOnly: boolean;
   #isOpen = true;
 
   private constructor(handle: DeviceHandle) {
@@ -83,7 +83,17 @@ export class Device implements ReadableDevice {
     this.path = handle.path;
     this.sizeBytes = handle.sizeBytes;
     this.isBlockDevice = handle.isBlockDevice;
-    this.isReadOnly = handle.isReadOnly;
+    this.#isReadOnly = handle.isReadOnly;
+  }
+
+  /** Whoever uses the device may only read it. */
+  get isReadOnly(): boolean {
+    return this.#isReadOnly;
+  }
+
+  /** Has it used as if it had been opened for reading. What has its descriptor already is not told. */
+  becomeReadOnly(): void {
+    this.#isReadOnly = true;
   }
 
   /** The descriptor. Throws EBADF once the device is closed: the next file that is opened gets the number. */

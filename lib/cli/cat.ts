@@ -5,11 +5,12 @@ import type { Command } from 'commander';
 import { LuksError } from '../errors.js';
 import type { VolumeLayout } from '../volume/layout.js';
 import { locateVolume } from '../volume/locate.js';
+import { findLoss } from '../volume/lost-data.js';
 import { Volume } from '../volume/volume.js';
 import { unlockVolumeWith } from './credential.js';
 import { addCredentialOptions, type CredentialOptions, wholeNumber } from './credential-options.js';
 import { addHeaderOptions, openHeader } from './header.js';
-import { writeOut } from './output.js';
+import { warn, writeOut } from './output.js';
 import { admitPairing } from './pairing.js';
 import { Progress } from './progress.js';
 
@@ -60,6 +61,8 @@ async function cat(payloadPath: string, options: CatOptions): Promise<void> {
     }
     const keys = await unlockVolumeWith(located, options);
     await admitPairing(located, keys, {});
+    const loss = findLoss(located.layout);
+    if (loss) warn(loss);
     const layout = options.cipher ? decryptedBy(located.layout, options.cipher) : located.layout;
     const volume = Volume.create(located.payload, layout, keys);
     try {

@@ -31,9 +31,10 @@ const GROUPS: readonly CommandGroup[] = [
     load: async () => (await import('./keyslots.js')).addKeyslotCommands,
   },
   {
-    names: 'config convert header-backup luksHeaderBackup header-restore luksHeaderRestore repair',
+    names: 'config convert header-backup luksHeaderBackup header-restore luksHeaderRestore',
     load: async () => (await import('./header-upkeep.js')).addUpkeepCommands,
   },
+  { names: 'repair', load: async () => (await import('./repair.js')).addRepairCommand },
   { names: 'token', load: async () => (await import('./tokens.js')).addTokenCommands },
   {
     names: 'encrypt decrypt reencrypt',

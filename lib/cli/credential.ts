@@ -48,9 +48,19 @@ function namedToken(located: LocatedHeader, id: number, options: OpenKeyslotOpti
   );
 }
 
+/** One for each key: it is tried once, for the keyslots of all tokens that name it. */
+function keyringKeys(located: LocatedHeader): KeyringToken[] {
+  const keys = new Map<string, KeyringToken>();
+  for (const token of listKeyringTokens(located.header)) {
+    const keyslots = keys.get(token.keyDescription)?.keyslots ?? [];
+    keys.set(token.keyDescription, { ...token, keyslots: [...keyslots, ...token.keyslots] });
+  }
+  return [...keys.values()];
+}
+
 /** What the system has ready for this volume, as cryptsetup and systemd-cryptsetup look for it. */
 async function* readyKeys(located: LocatedHeader, options: OpenKeyslotOptions): AsyncGenerator<Unlock> {
-  for (const token of listKeyringTokens(located.header)) {
+  for (const token of keyringKeys(located)) {
     const narrowed = tokenOptions(token, options);
     const passphrase = narrowed && findTokenPassphrase(token);
     if (passphrase) yield { passphrase, ...narrowed };

@@ -1,5 +1,5 @@
 /**
- * The commands that keep a header well: config, convert, header-backup, header-restore, repair.
+ * The commands that keep a header well: config, convert, header-backup, header-restore.
  */
 import path from 'node:path';
 import { type Command, Option } from 'commander';
@@ -8,7 +8,6 @@ import { LuksError } from '../errors.js';
 import { backupHeader, previewRestore, restoreHeader } from '../format/backup.js';
 import { convertHeader } from '../format/convert.js';
 import type { Priority } from '../format/model.js';
-import { repairHeader } from '../format/repair.js';
 import { configure, type Settings } from '../format/settings.js';
 import { type BatchOption, confirm } from './ask.js';
 import { wholeNumber } from './credential-options.js';
@@ -130,15 +129,6 @@ function restore(argument: string, file: string | undefined, options: RestoreCom
   );
 }
 
-function repair(argument: string, options: CommonOptions & BatchOption & { force?: boolean }): Promise<void> {
-  return withHeaderDevice(argument, options, async (device) => {
-    confirm(`The header of ${device.path} will be repaired where it can be`, options);
-    const repairs = await repairHeader(device, { force: options.force ?? false });
-    const text = repairs.length === 0 ? 'Nothing to repair.' : repairs.join('\n');
-    announceResult(options, { header: device.path, repairs }, text);
-  });
-}
-
 export function addUpkeepCommands(program: Command): void {
   addJsonOption(addHeaderOption(program.command('config <header>')))
     .description('label, subsystem, flags, priority of a keyslot (LUKS2)')
@@ -169,12 +159,6 @@ export function addUpkeepCommands(program: Command): void {
     .option('--force', 'also where the UUIDs differ')
     .option('-q, --batch-mode', 'do not ask')
     .action(restore);
-
-  addJsonOption(addHeaderOption(program.command('repair <header>')))
-    .description('put right what can be put right without a key')
-    .option('--force', 'also overwrite what looks like something else in the place of a copy')
-    .option('-q, --batch-mode', 'do not ask')
-    .action(repair);
 }
 
 function collect(value: string, earlier: string[] | undefined): string[] {

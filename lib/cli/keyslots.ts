@@ -6,7 +6,15 @@ import { wipe } from '../bytes.js';
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
-import { addKey, changeKey, erase, killSlot, type RemovalOptions, removeKey } from '../keyslot/keys.js';
+import {
+  addKey,
+  changeKey,
+  erase,
+  killSlot,
+  type NewPassphrase,
+  type RemovalOptions,
+  removeKey,
+} from '../keyslot/keys.js';
 import type { NewKeyslotOptions } from '../keyslot/new-keyslot.js';
 import type { Unlock } from '../keyslot/unlock.js';
 import { type BatchOption, confirm, readNewPassphrase } from './ask.js';
@@ -59,17 +67,31 @@ function newKeyFileOf(argument: string | undefined, options: NewKeyOptions): str
   return newKeyFile;
 }
 
+/** Lets `use` ask for the new passphrase, once, when it wants it: after the old one has opened. Wiped afterwards. */
+async function withNewPassphrase<T>(
+  device: Device,
+  keyFile: string | undefined,
+  use: (newPassphrase: NewPassphrase) => Promise<T>,
+): Promise<T> {
+  let passphrase: Buffer | null = null;
+  try {
+    return await use(async () => {
+      passphrase = await readNewPassphrase(device.path, keyFile);
+      return passphrase;
+    });
+  } finally {
+    wipe(passphrase);
+  }
+}
+
 async function add(argument: string, file: string | undefined, options: NewKeyOptions): Promise<void> {
   const newKeyFile = newKeyFileOf(file, options);
   await withHeaderDevice(argument, options, (device) =>
     withKey({ device, header: readHeader(device) }, options, async (unlock) => {
-      const passphrase = await readNewPassphrase(device.path, newKeyFile);
-      try {
-        const keyslot = await addKey(device, unlock, passphrase, newKeyslotOptions(options));
-        announceResult(options, { keyslot }, `Keyslot ${keyslot} added.`);
-      } finally {
-        wipe(passphrase);
-      }
+      const keyslot = await withNewPassphrase(device, newKeyFile, (passphrase) =>
+        addKey(device, unlock, passphrase, newKeyslotOptions(options)),
+      );
+      announceResult(options, { keyslot }, `Keyslot ${keyslot} added.`);
     }),
   );
 }
@@ -79,13 +101,10 @@ async function change(argument: string, file: string | undefined, options: NewKe
   await withHeaderDevice(argument, options, (device) =>
     withKey({ device, header: readHeader(device) }, options, async (given) => {
       const { passphrase: old, ...unlock } = requirePassphrase(given);
-      const passphrase = await readNewPassphrase(device.path, newKeyFile);
-      try {
-        const keyslot = await changeKey(device, old, passphrase, { ...newKeyslotOptions(options), unlock });
-        announceResult(options, { keyslot }, `Keyslot ${keyslot} has the new key.`);
-      } finally {
-        wipe(passphrase);
-      }
+      const keyslot = await withNewPassphrase(device, newKeyFile, (passphrase) =>
+        changeKey(device, old, passphrase, { ...newKeyslotOptions(options), unlock }),
+      );
+      announceResult(options, { keyslot }, `Keyslot ${keyslot} has the new key.`);
     }),
   );
 }

@@ -3,7 +3,8 @@
  */
 import { Command, CommanderError } from 'commander';
 import { isSystemError, LuksError } from '../errors.js';
-import { shieldProcess } from '../native/shield.js';
+import { readArguments, useRawNames } from '../native/raw-names.js';
+import { requireNoDebugger, shieldProcess } from '../native/shield.js';
 import { addCommands } from './commands.js';
 import { expandCommandLine } from './mount-options.js';
 import { print, ReaderGone, tell } from './output.js';
@@ -94,11 +95,13 @@ function failUnfinished(): void {
 /** Runs the program with a command line as in `process.argv`. Never throws. */
 export async function main(argv: string[]): Promise<void> {
   shieldProcess();
+  useRawNames();
   process.once('exit', failUnfinished);
   try {
-    const commandLine = expandCommandLine(argv);
+    const commandLine = expandCommandLine(readArguments(argv));
     if (!commandLine) return;
     const program = await createProgram(commandLine.slice(2));
+    await requireNoDebugger();
     if (commandLine.length <= 2) program.outputHelp();
     else await program.parseAsync(commandLine);
   } catch (error) {

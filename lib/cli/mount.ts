@@ -60,7 +60,7 @@ function octalMode(text: string): number {
 }
 
 function fileName(text: string): string {
-  if (!isFileName(text)) throw new InvalidArgumentError('It must be the name of one file.');
+  if (!isFileName(text)) throw new InvalidArgumentError('It must be the name of one file, in UTF-8.');
   return text;
 }
 

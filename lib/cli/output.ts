@@ -3,8 +3,10 @@
  * another user's mount, so what would steer a terminal is shown as its code.
  */
 import fs from 'node:fs';
+import tty from 'node:tty';
 import type { Command } from 'commander';
 import { isSystemError, LuksError } from '../errors.js';
+import { encodeName, showRawBytes } from '../native/raw-names.js';
 import { sleepSync } from '../sleep.js';
 
 const STDOUT = 1;
@@ -53,15 +55,21 @@ export function writeOut(bytes: Uint8Array): void {
   }
 }
 
+/** A line as `fd` takes it: a file's name as it is, but on a terminal. */
+function lineFor(fd: number, text: string): Buffer {
+  const line = `${visible(text)}\n`;
+  return encodeName(tty.isatty(fd) ? showRawBytes(line) : line);
+}
+
 /** Text to standard output, and a newline. Throws as `writeOut`. */
 export function print(text: string): void {
-  writeOut(Buffer.from(`${visible(text)}\n`));
+  writeOut(lineFor(STDOUT, text));
 }
 
 /** A line for people, on standard error. What cannot be told there, cannot be told. */
 export function tell(text: string): void {
   try {
-    writeAll(STDERR, Buffer.from(`${visible(text)}\n`));
+    writeAll(STDERR, lineFor(STDERR, text));
   } catch (error) {
     if (!isSystemError(error)) throw error;
   }

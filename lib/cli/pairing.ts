@@ -30,7 +30,14 @@ export async function admitPairing(
   { pair, ignorePairing }: PairingOptions,
 ): Promise<void> {
   // A reencryption has taken the pairing away, and the end of it brings another.
-  if (layout.reencryption && !pair) return;
+  if (layout.reencryption) {
+    if (!pair) return;
+    const { mode } = layout.reencryption;
+    throw new LuksError(
+      'UNSUPPORTED',
+      `a pairing cannot be recorded before the reencryption is finished; leave --pair out, or first: luksfuse ${mode} --resume-only`,
+    );
+  }
   const volumeKey = keys.get(layout.segments[0]!.digest!)!.bytes;
   if (pair) {
     if (header.version === 1)

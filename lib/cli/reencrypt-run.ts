@@ -14,6 +14,7 @@ import { findShiftedEncryption } from '../format/reencryption-shift.js';
 import { requireRoomForHeader } from '../format/requirements.js';
 import { lockImage } from '../image-lock.js';
 import type { Unlock } from '../keyslot/unlock.js';
+import type { FormattedDevices } from '../volume/create.js';
 import { isSameFile } from '../volume/header-file.js';
 import { type RunOptions, runReencryption } from '../volume/reencrypt.js';
 import { openGiveback, runGiveback } from '../volume/reencrypt-giveback.js';
@@ -28,11 +29,7 @@ import { Interrupted } from './terminal.js';
 const REPORT_MS = 500;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-export interface Devices {
-  /** The header's; the payload's own where the header is attached. */
-  device: Device;
-  payload: Device;
-}
+export type Devices = FormattedDevices;
 
 /** Opens and claims header and payload for writing, and closes them in the end. */
 export async function withDevices<T>(

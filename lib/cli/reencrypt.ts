@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { formatBytes, wipe } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { readHeader } from '../format/header.js';
+import { withReencryptionLock } from '../format/lock.js';
 import type { ReencryptionMode } from '../format/reencryption.js';
 import { begunMode, findGiveback } from '../format/reencryption-giveback.js';
 import type { Unlock } from '../keyslot/unlock.js';
@@ -76,6 +77,12 @@ function resume(
   });
 }
 
+/** The work that was just begun, unless that is left to another command. */
+async function runBegun(devices: Devices, unlock: Unlock, options: ReencryptCommandOptions): Promise<void> {
+  if (options.initOnly) printBegun(devices.device, options);
+  else await finishReencryption(devices, unlock, options);
+}
+
 /** Begins, and unless --init-only does the work with the same key. */
 async function beginAndFinish(
   devices: Devices,
@@ -87,8 +94,7 @@ async function beginAndFinish(
   const located = { device: devices.device, header: readHeader(devices.device) };
   await withKey(located, options, async (unlock) => {
     await begin(unlock);
-    if (options.initOnly) printBegun(devices.device, options);
-    else await finishReencryption(devices, unlock, options);
+    await runBegun(devices, unlock, options);
   });
 }
 
@@ -164,14 +170,12 @@ async function encrypt(payload: string, options: EncryptOptions): Promise<void> 
   confirm(encryptionQuestion(payload, options), options);
   const passphrase = await readFirstPassphrase(header ?? payload, options);
   try {
-    const how = newHeaderOptions(options);
+    const use = (devices: Devices) =>
+      withReencryptionLock(readHeader(devices.device).uuid, () => runBegun(devices, { passphrase }, options));
+    const how = { ...newHeaderOptions(options), use };
     await (header === undefined
       ? beginShiftedEncryption(payload, reduceDeviceSize!, passphrase, how)
       : beginEncryption({ header, payload }, passphrase, { ...how, ...beginOptions(options) }));
-    await withDevices(payload, header, async (devices) => {
-      if (options.initOnly) printBegun(devices.device, options);
-      else await finishReencryption(devices, { passphrase }, options);
-    });
   } finally {
     wipe(passphrase);
   }

@@ -7,6 +7,7 @@ import { destroyKeys } from '../crypto/secret.js';
 import { LuksError } from '../errors.js';
 import { fillFrom } from '../stream.js';
 import { locateVolume } from '../volume/locate.js';
+import { requireNothingLost } from '../volume/lost-data.js';
 import { Volume } from '../volume/volume.js';
 import { unlockVolumeWith } from './credential.js';
 import {
@@ -76,6 +77,7 @@ async function write(payloadPath: string, options: WriteOptions): Promise<void> 
     }
     const keys = await unlockVolumeWith(located, options);
     try {
+      requireNothingLost(located.layout, 'write');
       await admitPairing(located, keys, options);
       const volume = Volume.create(located.payload, located.layout, keys);
       try {

@@ -8,7 +8,7 @@ import { formatBytes } from '../bytes.js';
 import { LuksError } from '../errors.js';
 import { type Argon2, deriveByArgon2 } from './argon2.js';
 import { availableMemoryKiB } from './free-memory.js';
-import { hashSizeBytes, requireHash } from './hash.js';
+import { findHash, hashSizeBytes, requireHash } from './hash.js';
 
 export interface Pbkdf2 {
   type: 'pbkdf2';
@@ -48,20 +48,32 @@ export const NO_KDF_LIMITS: Readonly<KdfLimits> = {
   argon2WorkKiB: Number.POSITIVE_INFINITY,
 };
 
+/**
+ * All that one key is tried for may cost together, in derivations of the dearest kind: quarter of an hour at the worst.
+ * 32 keyslots of argon2id with 1 GiB and ten passes come to 0.3; 32 that `luksFormat --pbkdf pbkdf2` has made on a fast
+ * machine, 16 million iterations each, and their digests to 1.2; eight of `--iter-time 60000` to about one.
+ */
+const MAX_TOTAL_COST = 2;
+
 const pbkdf2Async = promisify(nodePbkdf2);
 
 /** node:crypto takes the iterations as an int32. */
 const NODE_MAX_ITERATIONS = 2 ** 31 - 1;
 
-function tooDear(what: string): LuksError {
+function tooDear(what: string, otherwise = ''): LuksError {
   return new LuksError(
     'UNSUPPORTED',
-    `${what}, more than a header is trusted with; if it is yours and this is meant, give --force-kdf-limits`,
+    `${what}, more than a header is trusted with; if it is yours and this is meant, give --force-kdf-limits${otherwise}`,
   );
 }
 
-function requirePbkdf2Within({ iterations, hash }: Pbkdf2, limits: KdfLimits, keySizeBytes: number): void {
-  const blockCount = Math.ceil(keySizeBytes / hashSizeBytes(hash));
+function blockCountOf({ hash }: Pbkdf2, keySizeBytes: number): number {
+  return Math.ceil(keySizeBytes / hashSizeBytes(hash));
+}
+
+function requirePbkdf2Within(kdf: Pbkdf2, limits: KdfLimits, keySizeBytes: number): void {
+  const { iterations } = kdf;
+  const blockCount = blockCountOf(kdf, keySizeBytes);
   if (iterations * blockCount > limits.pbkdf2Iterations) {
     const what = blockCount > 2 ? ` for a key of ${formatBytes(keySizeBytes)}` : '';
     throw tooDear(`pbkdf2 asks for ${iterations} iterations${what}`);
@@ -97,6 +109,33 @@ export function requireKdfWithin(kdf: Kdf, limits: KdfLimits, keySizeBytes: numb
         `${formatBytes(availableKiB * 1024)} are free; free some, or use another keyslot`,
     );
   }
+}
+
+/** A key that is to be derived. */
+export interface Derivation {
+  kdf: Kdf;
+  keySizeBytes: number;
+}
+
+/** The share of the limits that a derivation takes; none where it is refused or cannot be computed. */
+function costOf({ kdf, keySizeBytes }: Derivation, limits: KdfLimits): number {
+  if (kdf.type !== 'pbkdf2') {
+    const cost = (kdf.time * kdf.memoryKiB) / limits.argon2WorkKiB;
+    return cost > 1 ? 0 : cost;
+  }
+  if (!findHash(kdf.hash)) return 0;
+  const cost = (kdf.iterations * blockCountOf(kdf, keySizeBytes)) / limits.pbkdf2Iterations;
+  return cost > 1 ? 0 : cost;
+}
+
+/** Throws UNSUPPORTED where these, one after the other, would cost more than one key may be tried for. */
+export function requireTotalWithin(derivations: readonly Derivation[], limits: KdfLimits): void {
+  const total = derivations.reduce((sum, each) => sum + costOf(each, limits), 0);
+  if (total <= MAX_TOTAL_COST) return;
+  throw tooDear(
+    `the keyslots and digests to try ask together for ${total.toFixed(1)} times what the dearest one may`,
+    ', or for one keyslot --key-slot',
+  );
 }
 
 /**

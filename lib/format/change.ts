@@ -1,6 +1,7 @@
 /**
  * Every change of a header: read under the lock, planned as a row of writes, then written one by one, each
  * on stable storage before the next begins. The order of a plan is what makes it safe against a cut.
+ * Keys are derived before, from a header read without the lock: others wait five seconds for it, and argon2 takes longer.
  */
 import { randomFillSync } from 'node:crypto';
 import createDebug from 'debug';
@@ -49,33 +50,34 @@ export function applySteps(device: Device, steps: readonly WriteStep[]): void {
   }
 }
 
-/** Programs that ignore the lock, and other hosts on shared storage, are noticed at least here. */
-function requireUnchanged(device: Device, header: LuksHeader): void {
-  const now = readHeader(device);
-  const seqid = (each: LuksHeader) => (each.disk.version === 2 ? each.disk.seqid : 0n);
-  const isSame =
-    now.uuid === header.uuid &&
-    seqid(now) === seqid(header) &&
-    JSON.stringify(now.document) === JSON.stringify(header.document);
-  if (isSame) return;
-  throw new LuksError(
+/** Of what was prepared without the lock on a header that is not there any more. */
+export function changedMeanwhile(device: Device): LuksError {
+  return new LuksError(
     'BUSY',
     `the header of ${device.path} was changed by another program meanwhile; try again`,
   );
 }
 
+/** Throws BUSY unless `now`, read under the lock, is the header that was read `before`. */
+export function requireUnchanged(device: Device, before: LuksHeader, now: LuksHeader): void {
+  const seqid = ({ disk }: LuksHeader) => (disk.version === 2 ? disk.seqid : 0n);
+  const isSame =
+    now.uuid === before.uuid &&
+    seqid(now) === seqid(before) &&
+    JSON.stringify(now.document) === JSON.stringify(before.document);
+  if (!isSame) throw changedMeanwhile(device);
+}
+
 /**
  * Changes the header of `device` by what `plan` makes of it. Nothing is written where `plan` throws.
- * Throws BUSY where another program holds the lock or changed the header meanwhile.
+ * Throws BUSY where another program holds the lock.
  */
 export function changeHeader<T>(
   device: Device,
-  plan: (header: LuksHeader) => Promise<{ steps: WriteStep[]; result: T }>,
+  plan: (header: LuksHeader) => { steps: WriteStep[]; result: T },
 ): Promise<T> {
   return withHeaderLock(device, async () => {
-    const header = readHeader(device);
-    const { steps, result } = await plan(header);
-    requireUnchanged(device, header);
+    const { steps, result } = plan(readHeader(device));
     applySteps(device, steps);
     return result;
   });

@@ -202,7 +202,7 @@ function planToLuks1(header: LuksHeader, hdrSizeBytes: number): WriteStep[] {
  */
 export async function convertHeader(device: Device, version: 1 | 2): Promise<void> {
   lockImage(device, 'writer');
-  return changeHeader(device, async (header) => {
+  return changeHeader(device, (header) => {
     requireNoUnknownRequirements(header, 'convert the header');
     if (header.version === version) throw impossible(`it is LUKS${version} already`);
     const { disk } = header;

@@ -27,7 +27,7 @@ function changeLuks2<T>(
   operation: string,
   change: (header: LuksHeader) => { changed: LuksHeader; result: T },
 ): Promise<T> {
-  return changeHeader(device, async (header) => {
+  return changeHeader(device, (header) => {
     requireNoUnknownRequirements(header, operation);
     if (header.version === 1) {
       throw new LuksError(

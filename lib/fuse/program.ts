@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import createDebug from 'debug';
 import { LuksError } from '../errors.js';
+import { encodeName, isUtf8 } from '../native/raw-names.js';
 
 const debug = createDebug('luksfuse:fuse');
 
@@ -30,10 +31,18 @@ export function runProgram(program: string, args: string[], options: ProgramOpti
   debug('%s %s', program, args.join(' '));
   const { inheritedFd, env, timeoutMs } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      stdio: ['ignore', 'ignore', 'pipe', ...(inheritedFd === undefined ? [] : [inheritedFd])],
+    const isPlain = args.every(isUtf8);
+    const child = spawn(isPlain ? program : 'xargs', isPlain ? args : ['-0', program], {
+      stdio: [
+        isPlain ? 'ignore' : 'pipe',
+        'ignore',
+        'pipe',
+        ...(inheritedFd === undefined ? [] : [inheritedFd]),
+      ],
       env: { ...process.env, LC_ALL: 'C', ...env },
     });
+    // Node's arguments are text; those of xargs(1) are what it reads.
+    child.stdin?.on('error', () => {}).end(encodeName(args.map((arg) => `${arg}\0`).join('')));
     const giveUp = () => {
       child.kill('SIGKILL');
       child.unref();

@@ -5,7 +5,13 @@
 import { timingSafeEqual } from 'node:crypto';
 import { wipe } from '../bytes.js';
 import { hashSizeBytes } from '../crypto/hash.js';
-import { DEFAULT_KDF_LIMITS, deriveKey, type KdfLimits } from '../crypto/kdf.js';
+import {
+  DEFAULT_KDF_LIMITS,
+  type Derivation,
+  deriveKey,
+  type KdfLimits,
+  requireTotalWithin,
+} from '../crypto/kdf.js';
 import { LuksError } from '../errors.js';
 import type { Digest, Metadata } from '../format/model.js';
 
@@ -22,6 +28,12 @@ function requireWhole({ hash, digest }: Digest): void {
   );
 }
 
+/** What matching `digest` takes; nothing for one of unknown type. */
+export function digestDerivations({ type, hash, iterations, salt, digest }: Digest): Derivation[] {
+  if (type !== 'pbkdf2') return [];
+  return [{ kdf: { type, hash, iterations, salt }, keySizeBytes: digest.length }];
+}
+
 /**
  * True where `key` is the one that `digest` was made from. A digest of unknown type matches nothing. Throws HEADER_CORRUPT for
  * one of another size than its hash has.
@@ -31,15 +43,10 @@ export async function matchesDigest(
   key: Uint8Array,
   limits: KdfLimits = DEFAULT_KDF_LIMITS,
 ): Promise<boolean> {
-  if (digest.type !== 'pbkdf2') return false;
+  const [derivation] = digestDerivations(digest);
+  if (!derivation) return false;
   requireWhole(digest);
-  const { hash, iterations, salt } = digest;
-  const computed = await deriveKey(
-    { type: 'pbkdf2', hash, iterations, salt },
-    key,
-    digest.digest.length,
-    limits,
-  );
+  const computed = await deriveKey(derivation.kdf, key, derivation.keySizeBytes, limits);
   const isMatch = timingSafeEqual(computed, digest.digest);
   wipe(computed);
   return isMatch;
@@ -51,8 +58,11 @@ export async function verifyVolumeKey(
   key: Uint8Array,
   limits: KdfLimits = DEFAULT_KDF_LIMITS,
 ): Promise<number | null> {
-  for (const [id, digest] of header.digests) {
-    if (digest.segments.length > 0 && (await matchesDigest(digest, key, limits))) return id;
-  }
+  const bound = [...header.digests].filter(([, { segments }]) => segments.length > 0);
+  requireTotalWithin(
+    bound.flatMap(([, digest]) => digestDerivations(digest)),
+    limits,
+  );
+  for (const [id, digest] of bound) if (await matchesDigest(digest, key, limits)) return id;
   return null;
 }

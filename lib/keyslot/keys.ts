@@ -7,32 +7,55 @@ import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { changeHeader, planKeyslotWipes, planWipe, type WriteStep } from '../format/change.js';
 import { requireFreeId, withKeyslot, withoutKeyslots } from '../format/edit.js';
+import { readHeader } from '../format/header.js';
 import { findDigestOf, isPassphraseKeyslot, isUnbound, type LuksHeader } from '../format/model.js';
 import { requireNoUnknownRequirements } from '../format/requirements.js';
 import { planMetadata } from '../format/write.js';
 import { lockImage } from '../image-lock.js';
-import { makeKeyslot, type NewKeyslotOptions } from './new-keyslot.js';
+import { makeKeyslot, type NewKeyslot, type NewKeyslotOptions, placeKeyslot } from './new-keyslot.js';
 import type { OpenKeyslotOptions } from './open.js';
-import { requireVolumeKey, type Unlock } from './unlock.js';
+import { requireStillOpening, requireVolumeKey, type Unlock, type Unlocked } from './unlock.js';
+
+/** The new passphrase, or what asks for it: only when the old one has opened. The bytes stay the caller's. */
+export type NewPassphrase = Uint8Array | (() => Promise<Uint8Array>);
+
+/** Keyslot `id` of `header` for the volume key that opened it, which is destroyed. */
+async function makeFrom(
+  header: LuksHeader,
+  id: number,
+  { volumeKey }: Unlocked,
+  newPassphrase: NewPassphrase,
+  options: NewKeyslotOptions,
+): Promise<NewKeyslot> {
+  try {
+    const passphrase = newPassphrase instanceof Uint8Array ? newPassphrase : await newPassphrase();
+    return await makeKeyslot(header, id, volumeKey.bytes, passphrase, options);
+  } finally {
+    volumeKey.destroy();
+  }
+}
 
 /** A new passphrase for the volume. Resolves to its keyslot. Throws BAD_PASSPHRASE, BAD_ARGUMENT, BUSY. */
-export function addKey(
+export async function addKey(
   device: Device,
   unlock: Unlock,
-  newPassphrase: Uint8Array,
+  newPassphrase: NewPassphrase,
   options: NewKeyslotOptions = {},
 ): Promise<number> {
-  return changeHeader(device, async (header) => {
+  const requireFree = (header: LuksHeader) => {
     requireNoUnknownRequirements(header, 'add a key');
-    const id = requireFreeId(header, 'keyslots', options.keyslot);
-    const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
-    try {
-      const { keyslot, material } = await makeKeyslot(header, id, volumeKey.bytes, newPassphrase, options);
-      const changed = withKeyslot(header, id, keyslot, digestId);
-      return { steps: [material, ...planMetadata(header, changed)], result: id };
-    } finally {
-      volumeKey.destroy();
-    }
+    return requireFreeId(header, 'keyslots', options.keyslot);
+  };
+  const before = readHeader(device);
+  const probableId = requireFree(before);
+  const opened = await requireVolumeKey(device, before, unlock);
+  const made = await makeFrom(before, probableId, opened, newPassphrase, options);
+  return changeHeader(device, (header) => {
+    requireStillOpening(device, before, header, opened);
+    const id = requireFree(header);
+    const { keyslot, material } = placeKeyslot(header, id, made);
+    const changed = withKeyslot(header, id, keyslot, opened.digestId);
+    return { steps: [material, ...planMetadata(header, changed)], result: id };
   });
 }
 
@@ -45,29 +68,31 @@ function planRemoval(header: LuksHeader, keyslots: readonly number[]): WriteStep
  * A new passphrase instead of the one given, with its priority and tokens. Resolves to the keyslot: the same
  * for LUKS2; for LUKS1, whose keyslots cannot move, another. Until the new one is in place the old one is.
  */
-export function changeKey(
+export async function changeKey(
   device: Device,
   passphrase: Uint8Array,
-  newPassphrase: Uint8Array,
+  newPassphrase: NewPassphrase,
   options: Omit<NewKeyslotOptions, 'keyslot' | 'priority'> & { unlock?: OpenKeyslotOptions } = {},
 ): Promise<number> {
   const { unlock, ...rest } = options;
-  return changeHeader(device, async (header) => {
+  const before = readHeader(device);
+  requireNoUnknownRequirements(before, 'change a key');
+  const opened = await requireVolumeKey(device, before, { includeUnbound: true, ...unlock, passphrase });
+  const oldId = opened.keyslot!;
+  const old = before.keyslots.get(oldId)!;
+  const placeFor = (header: LuksHeader) =>
+    header.version === 2 ? oldId : requireFreeId(header, 'keyslots', undefined);
+  const newOptions = { ...rest, priority: old.priority };
+  const made = await makeFrom(before, placeFor(before), opened, newPassphrase, newOptions);
+  return changeHeader(device, (header) => {
     requireNoUnknownRequirements(header, 'change a key');
-    const opened = await requireVolumeKey(device, header, { includeUnbound: true, ...unlock, passphrase });
-    const oldId = opened.keyslot!;
-    const old = header.keyslots.get(oldId)!;
-    try {
-      const id = header.version === 2 ? oldId : requireFreeId(header, 'keyslots', undefined);
-      const newOptions = { ...rest, priority: old.priority };
-      const made = await makeKeyslot(header, id, opened.volumeKey.bytes, newPassphrase, newOptions);
-      const replaced = withKeyslot(header, id, made.keyslot, opened.digestId);
-      const ending =
-        id === oldId ? planWipe(`old area of keyslot ${id}`, old.area!) : planRemoval(replaced, [oldId]);
-      return { steps: [made.material, ...planMetadata(header, replaced), ...ending], result: id };
-    } finally {
-      opened.volumeKey.destroy();
-    }
+    requireStillOpening(device, before, header, opened);
+    const id = placeFor(header);
+    const { keyslot, material } = placeKeyslot(header, id, made);
+    const replaced = withKeyslot(header, id, keyslot, opened.digestId);
+    const ending =
+      id === oldId ? planWipe(`old area of keyslot ${id}`, old.area!) : planRemoval(replaced, [oldId]);
+    return { steps: [material, ...planMetadata(header, replaced), ...ending], result: id };
   });
 }
 
@@ -88,23 +113,26 @@ export interface RemovalOptions {
 }
 
 /** Destroys the keyslot that `passphrase` opens. Resolves to it. */
-export function removeKey(
+export async function removeKey(
   device: Device,
   passphrase: Uint8Array,
   options: RemovalOptions & { unlock?: OpenKeyslotOptions } = {},
 ): Promise<number> {
-  return changeHeader(device, async (header) => {
-    const unlock = { includeUnbound: true, ...options.unlock, passphrase };
-    const { volumeKey, keyslot } = await requireVolumeKey(device, header, unlock);
-    volumeKey.destroy();
-    if (!options.force) requireAnotherKey(header, [keyslot!]);
-    return { steps: planRemoval(header, [keyslot!]), result: keyslot! };
+  const before = readHeader(device);
+  const unlock = { includeUnbound: true, ...options.unlock, passphrase };
+  const opened = await requireVolumeKey(device, before, unlock);
+  opened.volumeKey.destroy();
+  const keyslot = opened.keyslot!;
+  return changeHeader(device, (header) => {
+    requireStillOpening(device, before, header, opened);
+    if (!options.force) requireAnotherKey(header, [keyslot]);
+    return { steps: planRemoval(header, [keyslot]), result: keyslot };
   });
 }
 
 /** Destroys a keyslot, without a passphrase of it. */
 export function killSlot(device: Device, keyslot: number, options: RemovalOptions = {}): Promise<void> {
-  return changeHeader(device, async (header) => {
+  return changeHeader(device, (header) => {
     const type = header.keyslots.get(keyslot)?.type;
     if (type === undefined) {
       throw new LuksError(
@@ -129,7 +157,7 @@ export function killSlot(device: Device, keyslot: number, options: RemovalOption
  */
 export async function erase(device: Device): Promise<void> {
   lockImage(device, 'writer');
-  return changeHeader(device, async (header) => {
+  return changeHeader(device, (header) => {
     const all = [...header.keyslots].filter(([, { type }]) => type !== 'reencrypt').map(([id]) => id);
     return { steps: planRemoval(header, all), result: undefined };
   });

@@ -62,6 +62,15 @@ function kdfChoice(header: LuksHeader, pbkdf: Partial<KdfChoice> = {}): KdfChoic
   return { ...pbkdf, type: 'pbkdf2', hash: disk.hashSpec };
 }
 
+/** `made` as keyslot `id` of `header`, which may have got other keyslots since. Throws BAD_ARGUMENT where it has no room. */
+export function placeKeyslot(header: LuksHeader, id: number, { keyslot, material }: NewKeyslot): NewKeyslot {
+  const place = requireArea(header, id, areaSizeBytes(keyslot.keySizeBytes, LUKS_STRIPES));
+  return {
+    keyslot: { ...keyslot, area: { ...keyslot.area, ...place } },
+    material: { ...material, what: `material of keyslot ${id}`, offsetBytes: place.offsetBytes },
+  };
+}
+
 /**
  * Keyslot `id` of `header` for `volumeKey` behind `passphrase`, in a place that is free.
  * The KDF is measured and computed here, so this takes seconds.

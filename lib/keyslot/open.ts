@@ -3,7 +3,13 @@
  */
 import createDebug from 'debug';
 import { wipe } from '../bytes.js';
-import { DEFAULT_KDF_LIMITS, deriveKey, type KdfLimits } from '../crypto/kdf.js';
+import {
+  DEFAULT_KDF_LIMITS,
+  type Derivation,
+  deriveKey,
+  type KdfLimits,
+  requireTotalWithin,
+} from '../crypto/kdf.js';
 import { Secret } from '../crypto/secret.js';
 import type { ReadableDevice } from '../device.js';
 import { LuksError } from '../errors.js';
@@ -16,7 +22,7 @@ import {
   type PassphraseKeyslot,
 } from '../format/model.js';
 import { readKeyMaterial, requireUsableArea } from './area.js';
-import { matchesDigest } from './digest.js';
+import { digestDerivations, matchesDigest } from './digest.js';
 
 const debug = createDebug('luksfuse:keyslot');
 
@@ -80,6 +86,13 @@ function candidates(header: LuksHeader, options: OpenKeyslotOptions): number[] {
     });
 }
 
+/** What trying keyslot `id` takes. */
+function derivationsOf(header: LuksHeader, id: number): Derivation[] {
+  const { kdf, area } = header.keyslots.get(id) as PassphraseKeyslot;
+  const digest = findDigestOf(header, id)?.digest;
+  return [{ kdf, keySizeBytes: area.keySizeBytes }, ...(digest ? digestDerivations(digest) : [])];
+}
+
 /** The volume key in keyslot `id`, or null where the passphrase is not its. */
 async function tryKeyslot(
   device: ReadableDevice,
@@ -109,7 +122,7 @@ async function tryKeyslot(
  * The volume key behind the first keyslot that `passphrase` opens, or null where it opens none.
  * The caller owns the Secret. A keyslot that cannot be computed (too dear, too little memory, unknown hash or
  * cipher) does not stop the others; its error is thrown where none of them opens.
- * Throws BAD_ARGUMENT where a named keyslot cannot be used.
+ * Throws UNSUPPORTED before anything is computed where all of them together are too dear, BAD_ARGUMENT where a named keyslot cannot be used.
  */
 export async function openKeyslot(
   device: ReadableDevice,
@@ -117,10 +130,15 @@ export async function openKeyslot(
   passphrase: Uint8Array,
   options: OpenKeyslotOptions = {},
 ): Promise<OpenedKeyslot | null> {
+  const { limits = DEFAULT_KDF_LIMITS } = options;
+  const ids = candidates(header, options);
+  requireTotalWithin(
+    ids.flatMap((id) => derivationsOf(header, id)),
+    limits,
+  );
   let firstFailure: LuksError | null = null;
-  for (const id of candidates(header, options)) {
+  for (const id of ids) {
     try {
-      const limits = options.limits ?? DEFAULT_KDF_LIMITS;
       const volumeKey = await tryKeyslot(device, header, id, passphrase, limits);
       debug('keyslot %d: %s', id, volumeKey ? 'opened' : 'not its passphrase');
       if (volumeKey) return { keyslot: id, volumeKey };

@@ -71,7 +71,7 @@ export function recordPairing(
   volumeKey: Uint8Array,
   payloadSizeBytes: number,
 ): Promise<void> {
-  return changeHeader(device, async (header) => {
+  return changeHeader(device, (header) => {
     requireNoUnknownRequirements(header, 'record the pairing');
     return {
       steps: planMetadata(header, withPairing(header, volumeKey, payloadSizeBytes)),

@@ -3,8 +3,9 @@
  */
 import type { KdfLimits } from '../crypto/kdf.js';
 import { Secret } from '../crypto/secret.js';
-import type { ReadableDevice } from '../device.js';
+import type { Device, ReadableDevice } from '../device.js';
 import { LuksError } from '../errors.js';
+import { changedMeanwhile } from '../format/change.js';
 import { findDigestOf, type LuksHeader } from '../format/model.js';
 import { verifyVolumeKey } from './digest.js';
 import { type OpenKeyslotOptions, openKeyslot } from './open.js';
@@ -40,6 +41,25 @@ export async function requireVolumeKey(
   const opened = await openKeyslot(device, header, unlock.passphrase, unlock);
   if (opened) return { ...opened, digestId: findDigestOf(header, opened.keyslot)!.id };
   throw misfit(device, header, unlock.keyslot);
+}
+
+/** What opened a header, as it is written there. */
+function lockOf({ uuid, digests, keyslots }: LuksHeader, { keyslot, digestId }: Unlocked): string {
+  const { keyslots: _, ...digest } = digests.get(digestId) ?? {};
+  return JSON.stringify([uuid, digest, keyslot === null ? null : keyslots.get(keyslot)]);
+}
+
+/**
+ * Throws BUSY unless `now`, read under the lock, has the volume key and the keyslot that opened `before`. Other keyslots
+ * may have come and gone.
+ */
+export function requireStillOpening(
+  device: Device,
+  before: LuksHeader,
+  now: LuksHeader,
+  opened: Unlocked,
+): void {
+  if (lockOf(before, opened) !== lockOf(now, opened)) throw changedMeanwhile(device);
 }
 
 /** Says what to look at, for the most usual reasons are not the passphrase itself. */

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { wipe } from '../bytes.js';
 import { LuksError } from '../errors.js';
+import { requireUtf8 } from '../native/raw-names.js';
 
 /** Gathers what `stream` gives in one Buffer; null, with all of it wiped, beyond `limitBytes`. */
 async function gather(stream: AsyncIterable<Buffer>, limitBytes: number): Promise<Buffer | null> {
@@ -28,6 +29,7 @@ async function gather(stream: AsyncIterable<Buffer>, limitBytes: number): Promis
  * Throws BAD_ARGUMENT where it fails or gives more than `limitBytes`; messages call it `name`.
  */
 export async function readCommandOutput(command: string, name: string, limitBytes: number): Promise<Buffer> {
+  requireUtf8(command, name);
   const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   const refuse = (what: string, cause?: unknown) =>

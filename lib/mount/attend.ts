@@ -23,22 +23,32 @@ function writePidFile(path: string): void {
   const fd = fs.openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644);
   try {
     fs.writeSync(fd, `${process.pid}\n`);
+  } catch (error) {
+    fs.rmSync(path, { force: true });
+    throw error;
   } finally {
     fs.closeSync(fd);
   }
 }
 
-/** Returns when the mount can be found. The promise in it settles when all of this is gone, as `ended` did. */
+/**
+ * Returns when the mount can be found; where it throws, nothing of all this is left. The promise in it settles when all of
+ * it is gone, as `ended` did.
+ */
 export async function attend(mount: Attended, options: ServeOptions): Promise<{ closed: Promise<void> }> {
   const { pidFile, idleMinutes } = options;
   if (pidFile) writePidFile(pidFile);
-  const control = await ControlServer.listen(mount.connection, mount);
+  const removePidFile = () => pidFile && fs.rmSync(pidFile, { force: true });
+  const control = await ControlServer.listen(mount.connection, mount).catch((error) => {
+    removePidFile();
+    throw error;
+  });
   const stopWatch = idleMinutes ? unmountWhenIdle(mount, idleMinutes) : () => {};
   await notifyReady(`${options.labels.payload} on ${mount.mountpoint}`);
   const close = async () => {
     const error = await mount.ended;
     stopWatch();
-    if (pidFile) fs.rmSync(pidFile, { force: true });
+    removePidFile();
     await control.close(error);
     if (error) throw error;
   };

@@ -5,7 +5,8 @@
 
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import type { ServerProgram } from './control.js';
+import { once } from 'node:events';
+import { findRuntime } from './trusted-program.js';
 
 /** Places, languages, and whom a service manager's child reports to. */
 const ENVIRONMENT = [
@@ -16,6 +17,13 @@ const ENVIRONMENT = [
 const NODE_OPTIONS = /^--(openssl-[a-z-]+|enable-fips|force-fips)(=.*)?$/;
 /** What opens a process to others, of node's options on the command line. */
 const OPENING = /^--(inspect|debug|report|heap|cpu-prof|trace|diagnostic)/;
+/**
+ * A package that is not there is not to be had from the user's home directory; and SIGUSR1 opens no port for a debugger while
+ * the module is loaded. Nodes that do not know this option open it, and `native/shield` closes it.
+ */
+const CLOSING_NODE_OPTIONS = ['--no-global-search-paths', '--disable-sigusr1'].filter((option) =>
+  process.allowedNodeEnvironmentFlags.has(option),
+);
 
 function ownEnvironment(): Record<string, string> {
   const kept = ENVIRONMENT.flatMap((name) => {
@@ -28,8 +36,22 @@ function ownEnvironment(): Record<string, string> {
   return { ...Object.fromEntries(kept), NODE_OPTIONS: nodeOptions.join(' ') };
 }
 
-/** Starts a module of this project in a process of its own, with node's options of this one. */
-export function spawnModule({ node, entry }: ServerProgram, options: SpawnOptions): ChildProcess {
-  const nodeArgs = process.execArgv.filter((option) => !OPENING.test(option));
-  return spawn(node, [...nodeArgs, entry], { cwd: '/', ...options, env: ownEnvironment() });
+/**
+ * Starts a module of this project in a process of its own, with node's options of this one. Throws the system's error where
+ * it does not start; of one that was started, `signal` alone tells that it was killed.
+ */
+export async function spawnModule(entry: string, options: SpawnOptions): Promise<ChildProcess> {
+  const kept = process.execArgv.filter(
+    (option) => !OPENING.test(option) && !CLOSING_NODE_OPTIONS.includes(option),
+  );
+  const runtime = await findRuntime();
+  const child = spawn(runtime, [...CLOSING_NODE_OPTIONS, ...kept, entry], {
+    cwd: '/',
+    argv0: process.execPath,
+    ...options,
+    env: ownEnvironment(),
+  });
+  child.on('error', () => {});
+  await once(child, 'spawn');
+  return child;
 }

@@ -5,7 +5,7 @@
  *   {"mount": MountInfo}      {"closed": {"error": {code, message} | null}}
  * A connection that ends without `closed` means that the daemon died; one without a greeting, that it is stopped. Of a supervised mount the supervisor has this end:
  * the death of a server is not seen here. A visitor may ask for another server, or for a reencryption, and gets {"mount": …} or {"error": …}:
- *   {"upgrade": ServerProgram}      {"reencrypt": ReencryptRequest}
+ *   {"upgrade": {"entry": path}}      {"reencrypt": ReencryptRequest}
  */
 import fs from 'node:fs';
 import net from 'node:net';
@@ -68,17 +68,11 @@ export function fromErrorRecord(record: ErrorRecord): LuksError {
   return new LuksError(record.code, record.message);
 }
 
-/** What a server is started from: the interpreter, and the module that it runs. */
-export interface ServerProgram {
-  node: string;
-  entry: string;
-}
-
 /** What a mount answers to its visitors. */
 export interface ControlHandlers {
   describe(): Promise<MountInfo>;
-  /** Goes on with a server of this program. */
-  upgrade(program: ServerProgram): Promise<void>;
+  /** Goes on with a server that runs this module. */
+  upgrade(entry: string): Promise<void>;
   /** Has the reencryption in the header go on, or pause. */
   reencrypt(request: ReencryptRequest): Promise<void>;
 }
@@ -90,7 +84,7 @@ export interface ReencryptRequest {
 }
 
 type Message = { mount: MountInfo } | { closed: { error: ErrorRecord | null } } | { error: ErrorRecord };
-type VisitorRequest = { upgrade: ServerProgram } | { reencrypt: ReencryptRequest };
+type VisitorRequest = { upgrade: { entry: string } } | { reencrypt: ReencryptRequest };
 
 /** Two paths; more is not one of ours. */
 const MAX_REQUEST_CHARACTERS = 32 * 1024;
@@ -144,7 +138,7 @@ export class ControlServer {
   }
 
   async #obey(request: VisitorRequest): Promise<void> {
-    if ('upgrade' in request) await this.#handlers.upgrade(request.upgrade);
+    if ('upgrade' in request) await this.#handlers.upgrade(request.upgrade.entry);
     else if ('reencrypt' in request) await this.#handlers.reencrypt(request.reencrypt);
     else throw new LuksError('BAD_ARGUMENT', 'nothing that a mount can be asked for');
   }
@@ -232,9 +226,9 @@ export class ControlClient {
     if ('closed' in message && message.closed.error) throw fromErrorRecord(message.closed.error);
   }
 
-  /** Has the mount served by a process of `program`. Returns what is mounted then; throws why it goes on as it was. */
-  upgrade(program: ServerProgram): Promise<MountInfo> {
-    return this.#ask({ upgrade: program });
+  /** Has the mount served by a process that runs the module `entry`. Returns what is mounted then; throws why it goes on as it was. */
+  upgrade(entry: string): Promise<MountInfo> {
+    return this.#ask({ upgrade: { entry } });
   }
 
   /** Has a reencryption go on, or pause. Returns what is mounted then; throws why nothing of it came about. */

@@ -13,12 +13,12 @@ import { unmountOnSignals } from './signals.js';
 const debug = createDebug('luksfuse:daemon');
 
 try {
-  const { order, keys } = receiveOrder();
+  const { order, keys } = await receiveOrder();
   const volume = Volume.create(Device.adopt(order.device), order.layout, keys);
   const serving = serveVolume(volume, order.options);
   unmountOnSignals(serving);
   const served = await serving;
-  answerReady(served.info);
+  await answerReady(served.info, served);
   await served.closed.catch((error: Error) => {
     debug('closed with an error: %s', error.message);
     process.exitCode = 4;

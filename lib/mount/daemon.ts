@@ -12,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { VolumeKeys } from '../crypto/secret.js';
 import { Device } from '../device.js';
-import { LuksError } from '../errors.js';
+import { isSystemError, LuksError } from '../errors.js';
 import { findSharingObstacle } from '../native/shared-memory.js';
 import type { LocatedVolume } from '../volume/locate.js';
 import { spawnModule } from './child.js';
@@ -44,14 +44,10 @@ export async function startDaemon(
   const program = canSupervise(options) ? './supervisor-main.js' : './daemon-main.js';
   const entry = fileURLToPath(new URL(program, import.meta.url));
   const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
-  const child = spawnModule(
-    { node: process.execPath, entry },
-    {
-      detached: true,
-      stdio: ['ignore', 'ignore', stderr, 'pipe', payload.fd, header],
-    },
-  );
-  await once(child, 'spawn');
+  const child = await spawnModule(entry, {
+    detached: true,
+    stdio: ['ignore', 'ignore', stderr, 'pipe', payload.fd, header],
+  });
   const exit = once(child, 'exit');
   const line = child.stdio[LINE_FD] as Duplex;
   const device = { ...payload.handle, fd: PAYLOAD_FD };
@@ -67,14 +63,25 @@ export async function startDaemon(
   return parsed.mount;
 }
 
-function answer(document: Answer): void {
-  fs.writeSync(LINE_FD, JSON.stringify(document));
-  fs.closeSync(LINE_FD);
+/** False where the starting process was killed meanwhile. */
+function answer(document: Answer): boolean {
+  try {
+    fs.writeSync(LINE_FD, JSON.stringify(document));
+    return true;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return false;
+  } finally {
+    fs.closeSync(LINE_FD);
+  }
 }
 
-/** In the daemon: lets the starting process return with success. */
-export function answerReady(mount: MountInfo): void {
-  answer({ mount });
+/** In the daemon: lets the starting process return with success. A mount that nobody hears of is detached again. */
+export async function answerReady(
+  info: MountInfo,
+  mount: { unmount(how: { lazy: boolean }): Promise<unknown> },
+): Promise<void> {
+  if (!answer({ mount: info })) await mount.unmount({ lazy: true });
 }
 
 /** In the daemon: lets the starting process fail with this reason. */

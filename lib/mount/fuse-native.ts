@@ -15,6 +15,7 @@ import { FILE_SYSTEM_SUBTYPE, MOUNT_MARK, type Mountpoint, requireMountpoint } f
 import { describeTree, PlainFile } from '../fuse/plain-file.js';
 import { hasUnlockedKeys } from '../native/memory.js';
 import { PAGE_BYTES } from '../native/page-size.js';
+import { isUtf8 } from '../native/raw-names.js';
 import { withSignalsBlocked } from '../native/signals.js';
 import { createOperations } from './fuse-native-operations.js';
 import {
@@ -74,6 +75,7 @@ export function requireNativeOptions(mountpoint: Mountpoint, options: DriverDema
   };
   if (!mountpoint.isDirectory) refuse(`fuse-native mounts on directories only, not on ${mountpoint.path}`);
   if (Buffer.byteLength(mountpoint.path) > MAX_OPTION_BYTES) refuse('the path of the mountpoint is too long');
+  if (!isUtf8(mountpoint.path)) refuse('fuse-native mounts only where the path is UTF-8');
   if (options.cache === 'writeback') refuse('fuse-native has no writeback cache');
   if (options.workerCount !== undefined) refuse('fuse-native serves with one thread');
   if (options.allowDiscards) refuse('fuse-native has no fallocate, and so no discards');

@@ -6,6 +6,7 @@ import { LuksError } from '../errors.js';
 import type { CacheMode } from '../fuse/cache-policy.js';
 import type { CounterTotals } from '../fuse/counters.js';
 import type { BlockStore } from '../fuse/plain-file.js';
+import { isUtf8 } from '../native/raw-names.js';
 
 const NAME_MAX_BYTES = 255;
 /** Each takes one of a volume's range locks, of which there are 128, and so do the main thread and a reencryption. */
@@ -64,7 +65,7 @@ export function withDefaults<T extends MountSettings>(options: T): T & FullSetti
 /** True for what can be the name of one file in a directory. */
 export function isFileName(name: string): boolean {
   const isUsable = name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name);
-  return isUsable && Buffer.byteLength(name) <= NAME_MAX_BYTES;
+  return isUsable && isUtf8(name) && Buffer.byteLength(name) <= NAME_MAX_BYTES;
 }
 
 /** Throws BAD_ARGUMENT where there cannot be so many. */
@@ -77,7 +78,7 @@ function requireFileName(name: string): void {
   if (isFileName(name)) return;
   throw new LuksError(
     'BAD_ARGUMENT',
-    `"${name}" cannot be a file's name; take one without "/", up to 255 bytes`,
+    `"${name}" cannot be a file's name; take one without "/", up to 255 bytes of UTF-8`,
   );
 }
 

@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { LuksError } from '../errors.js';
 import { FILE_SYSTEM_TYPE, MOUNT_MARK } from '../fuse/mountpoint.js';
+import { decodeName } from '../native/raw-names.js';
 
 /** Octal escapes stand for space, tab, newline and backslash. */
 function decodeEscapes(field: string): string {
@@ -35,7 +36,7 @@ export interface MountEntry {
 /** In the order they were mounted. */
 export function listMounts(): MountEntry[] {
   const mounts: MountEntry[] = [];
-  for (const line of fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+  for (const line of decodeName(fs.readFileSync('/proc/self/mountinfo')).split('\n')) {
     // ID parent major:minor root mountpoint options [optional…] - type source superoptions
     const [place, kind] = line.split(' - ');
     const [id, parentId, device, , mountpoint] = place!.split(' ');

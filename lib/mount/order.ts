@@ -9,7 +9,8 @@ import { deserialize, serialize } from 'node:v8';
 import { Secret, type VolumeKeys } from '../crypto/secret.js';
 import type { DeviceHandle } from '../device.js';
 import { LuksError, systemError } from '../errors.js';
-import { closeInherited, shieldProcess } from '../native/shield.js';
+import { useRawNames } from '../native/raw-names.js';
+import { closeInherited, requireNoDebugger, shieldProcess } from '../native/shield.js';
 import { fillFrom } from '../stream.js';
 import type { VolumeLayout } from '../volume/layout.js';
 import type { OnlineOrder } from '../volume/online.js';
@@ -100,10 +101,11 @@ function readExactly(fd: number, buffer: Uint8Array): void {
 
 /**
  * Shuts this process to others, and takes what `sendOrder` sent. The caller owns the keys. Throws UNSUPPORTED where another
- * version of this sent it.
+ * version of this sent it, BUSY if a debugger may be in it.
  */
-export function receiveOrder(): { order: Order; keys: VolumeKeys } {
+export async function receiveOrder(): Promise<{ order: Order; keys: VolumeKeys }> {
   shieldProcess();
+  useRawNames();
   closeInherited(PROMPT_FD);
   fs.writeSync(LINE_FD, SHIELDED);
   const length = Buffer.alloc(LENGTH_BYTES);
@@ -117,6 +119,7 @@ export function receiveOrder(): { order: Order; keys: VolumeKeys } {
       'this version cannot go on with a mount of the version that made it; unmount, and mount again',
     );
   }
+  await requireNoDebugger();
   const keys = new Map<number, Secret>();
   for (const { digest, sizeBytes } of shapes) {
     const key = Secret.allocate(sizeBytes);

@@ -4,6 +4,7 @@
  */
 import { LuksError } from '../errors.js';
 import type { VolumeLayout } from '../volume/layout.js';
+import { findLoss } from '../volume/lost-data.js';
 import type { OnlineProgress } from '../volume/online.js';
 import type { Volume } from '../volume/volume.js';
 import { attend } from './attend.js';
@@ -45,6 +46,7 @@ export function describeMount(
 ): MountInfo {
   const { driver, labels } = options;
   const { sizeBytes, isReadOnly, sectorSize, engine, handle } = volume;
+  const loss = findLoss(handle.layout);
   return {
     pid: process.pid,
     supervisorPid: null,
@@ -56,7 +58,7 @@ export function describeMount(
     ...{ sectorSize, sizeBytes, isReadOnly, driver, engine },
     reencryption,
     activity: session.activity(),
-    warnings: listWarnings(session, options),
+    warnings: [...(loss === null ? [] : [loss]), ...listWarnings(session, options)],
   };
 }
 

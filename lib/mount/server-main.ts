@@ -107,7 +107,7 @@ async function serve(order: Order, keys: VolumeKeys): Promise<void> {
 }
 
 try {
-  const { order, keys } = receiveOrder();
+  const { order, keys } = await receiveOrder();
   await serve(order, keys);
 } catch (error) {
   fs.writeSync(LINE_FD, `${JSON.stringify({ error: toErrorRecord(error) } satisfies FromServer)}\n`);

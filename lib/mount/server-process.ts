@@ -2,7 +2,6 @@
  * One server as its supervisor has it: started, told what to do, waited for.
  */
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
 import type net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,16 +10,13 @@ import type { VolumeKeys } from '../crypto/secret.js';
 import { LuksError } from '../errors.js';
 import type { OnlineOrder } from '../volume/online.js';
 import { spawnModule } from './child.js';
-import { type ErrorRecord, fromErrorRecord, type MountInfo, type ServerProgram } from './control.js';
+import { type ErrorRecord, fromErrorRecord, type MountInfo } from './control.js';
 import { JsonLine } from './json-line.js';
 import { LINE_FD, type Order, sendOrder } from './order.js';
 import { type FromServer, MAX_MESSAGE_CHARACTERS, type Reencrypted, type ToServer } from './server-line.js';
 
-/** The server of the version that this module is part of. */
-export const OWN_PROGRAM: ServerProgram = {
-  node: process.execPath,
-  entry: fileURLToPath(new URL('./server-main.js', import.meta.url)),
-};
+/** The module that a server of this version runs. */
+export const OWN_ENTRY = fileURLToPath(new URL('./server-main.js', import.meta.url));
 
 /** How long a server may take to start, however slow the machine is, and how long without any processor time. */
 export const START_LIMITS = { totalMs: 900_000, stalledMs: 30_000 };
@@ -86,7 +82,7 @@ export class ServerProcess {
    * @param limits after which it is given up
    */
   static async start(
-    program: ServerProgram,
+    entry: string,
     descriptors: ServerDescriptors,
     promptFd: number | null,
     order: Omit<Order, 'hasPrompt'>,
@@ -95,16 +91,13 @@ export class ServerProcess {
     limits = START_LIMITS,
   ): Promise<ServerProcess> {
     const stderr = process.env.DEBUG ? 'inherit' : 'ignore';
-    const child = spawnModule(program, {
+    const child = await spawnModule(entry, {
       stdio: ['ignore', 'ignore', stderr, 'pipe', ...descriptors, promptFd ?? 'ignore'],
       signal,
       killSignal: 'SIGKILL',
-    });
-    // Of one that was started, only that `signal` has killed it.
-    child.on('error', () => {});
-    await once(child, 'spawn').catch((cause: Error) => {
+    }).catch((cause: Error) => {
       if (promptFd !== null) fs.closeSync(promptFd);
-      throw new LuksError('DEVICE_IO', `cannot run ${program.node}: ${cause.message}`, { cause });
+      throw new LuksError('DEVICE_IO', `cannot run ${entry}: ${cause.message}`, { cause });
     });
     const server = new ServerProcess(child, promptFd);
     const isSent = server.#receives({ ...order, hasPrompt: promptFd !== null }, keys);

@@ -3,7 +3,6 @@
  * commands. Joins a store with the FUSE server and knows the inside of neither.
  */
 import fs from 'node:fs';
-import { statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { LuksError } from '../errors.js';
 import { Counters } from '../fuse/counters.js';
@@ -109,8 +108,8 @@ export class Session implements MountSession {
   /** See `startSession`. */
   static async start(given: SessionOptions): Promise<Session> {
     const options = withDefaults(given);
-    const mount = await FuseMount.make({ ...options, isReadOnly: options.store.isReadOnly });
     const memory = allocateSessionMemory();
+    const mount = await FuseMount.make({ ...options, isReadOnly: options.store.isReadOnly });
     initializeMemory(options, mount.mountpoint.isDirectory, memory);
     const session = new Session(options, { mount, memory, promptFd: mount.findPrompt() }, null);
     try {
@@ -152,7 +151,7 @@ export class Session implements MountSession {
   /** Answers what was taken and takes no more, so that this process can be replaced. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    await this.#pool.drain(() => statfs(this.filePath));
+    await this.#pool.drain(() => fs.promises.statfs(this.filePath));
   }
 
   get connection(): number {

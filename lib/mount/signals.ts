@@ -26,6 +26,7 @@ const isBusy = (error: unknown) => error instanceof LuksError && error.code === 
  */
 export function unmountOnSignals(mounting: Promise<Unmountable>, onBusy?: (error: Error) => void): void {
   let isBegun = false;
+  mounting.catch(() => {}); // whoever mounts sees to that
   let wasRefused = false;
   const untilFree = async (mount: Unmountable, how: { lazy?: boolean }) => {
     let isGone = false;

@@ -10,7 +10,6 @@ import createDebug from 'debug';
 import type { VolumeKeys } from '../crypto/secret.js';
 import { LuksError } from '../errors.js';
 import type { OnlineOrder } from '../volume/online.js';
-import type { ServerProgram } from './control.js';
 import type { Order } from './order.js';
 
 const debug = createDebug('luksfuse:supervisor');
@@ -23,7 +22,8 @@ const RETRY_MS = 100;
 
 /** What a server is started with. */
 export interface Plan {
-  program: ServerProgram;
+  /** The module that it runs. */
+  entry: string;
   order: Order;
   keys: VolumeKeys;
 }

@@ -24,12 +24,12 @@ async function attendOrUnmount(
 }
 
 try {
-  const { order, keys } = receiveOrder();
+  const { order, keys } = await receiveOrder();
   const starting = Supervisor.start(order, keys);
   unmountOnSignals(starting.then((mount) => ({ unmount: () => mount.unmount(), closed: mount.ended })));
   const supervisor = await starting;
   const { closed } = await attendOrUnmount(supervisor, order.options);
-  answerReady(await supervisor.describe());
+  await answerReady(await supervisor.describe(), supervisor);
   await closed.catch((error: Error) => {
     debug('closed with an error: %s', error.message);
     process.exitCode = 4;

@@ -13,17 +13,17 @@ import { destroyKeys, keepKey, type VolumeKeys } from '../crypto/secret.js';
 import { isSystemError, LuksError } from '../errors.js';
 import { rootAttributes } from '../fuse/plain-file.js';
 import type { Attended } from './attend.js';
-import type { MountInfo, ReencryptRequest, ServerProgram } from './control.js';
+import type { MountInfo, ReencryptRequest } from './control.js';
 import { FuseMount } from './fuse-mount.js';
 import { fetchKeys } from './key-line.js';
 import { withDefaults } from './mount-session.js';
 import { HEADER_FD, type Order, PAYLOAD_FD } from './order.js';
 import type { Reencrypted } from './server-line.js';
-import { OWN_PROGRAM, type ServerDescriptors, ServerProcess } from './server-process.js';
+import { OWN_ENTRY, type ServerDescriptors, ServerProcess } from './server-process.js';
 import { initializeMemory } from './session.js';
 import { createSessionFile, mapSessionMemory } from './session-memory.js';
 import { MAX_SHORT_LIVES, type Plan, Succession, type SuccessionEnd } from './succession.js';
-import { requireTrustedProgram } from './trusted-program.js';
+import { requireTrustedEntry } from './trusted-program.js';
 
 const debug = createDebug('luksfuse:supervisor');
 
@@ -50,7 +50,7 @@ export class Supervisor implements Attended {
     this.#memoryFd = memoryFd;
     this.mountpoint = mount.mountpoint.path;
     this.#succession = new Succession<ServerProcess>(
-      { program: OWN_PROGRAM, order, keys },
+      { entry: OWN_ENTRY, order, keys },
       {
         start: (plan) => this.#startServer(plan),
         resend: () => mount.hasResend && mount.requestResend(),
@@ -74,17 +74,17 @@ export class Supervisor implements Attended {
     const witnessFd = fs.openSync(`/proc/self/fd/${PAYLOAD_FD}`, 'r');
     const memory = mapSessionMemory(memoryFd);
     const mount = await FuseMount.make({ ...withDefaults(session), source: labels.payload, isReadOnly });
-    const tree = initializeMemory(session, mount.mountpoint.isDirectory, memory);
-    const supervisor = new Supervisor(order, keys, mount, { memoryFd, witnessFd });
     try {
+      const tree = initializeMemory(session, mount.mountpoint.isDirectory, memory);
+      const supervisor = new Supervisor(order, keys, mount, { memoryFd, witnessFd });
       await supervisor.#succession.begin();
       await mount.locate(rootAttributes(tree.fileName, tree));
       supervisor.#succession.server.locate(supervisor.connection);
+      return supervisor;
     } catch (error) {
       await mount.abort();
       throw error;
     }
-    return supervisor;
   }
 
   get connection(): number {
@@ -102,12 +102,12 @@ export class Supervisor implements Attended {
     if (error) throw error;
   }
 
-  /** Replaces the server by one of `program`, which is started first: where it does not start, nothing changes. */
-  async upgrade(program: ServerProgram): Promise<void> {
+  /** Replaces the server by one that runs `named`, which is started first: where it does not start, nothing changes. */
+  async upgrade(named: string): Promise<void> {
     this.#requireHandOver('upgraded');
-    requireTrustedProgram(program, OWN_PROGRAM);
+    const entry = await requireTrustedEntry(named);
     const succession = this.#succession;
-    await succession.exclusively(() => succession.handOver({ ...succession.plan, program }, false));
+    await succession.exclusively(() => succession.handOver({ ...succession.plan, entry }, false));
   }
 
   /**
@@ -170,14 +170,14 @@ export class Supervisor implements Attended {
     await succession.handOver(succession.plan, true);
   }
 
-  async #startServer({ program, order, keys }: Plan): Promise<ServerProcess> {
+  async #startServer({ entry, order, keys }: Plan): Promise<ServerProcess> {
     const { signal } = this.#ending;
     const { fuseFd, hasResend } = this.#mount;
     const descriptors: ServerDescriptors = [PAYLOAD_FD, HEADER_FD, fuseFd, this.#memoryFd, this.#witnessFd];
     // A server whose unanswered requests are not resent makes clones for itself.
     const promptFd = hasResend ? this.#mount.findPrompt() : null;
     const ordered = { ...order, mount: this.#mount.record };
-    const start = ServerProcess.start(program, descriptors, promptFd, ordered, keys, signal);
+    const start = ServerProcess.start(entry, descriptors, promptFd, ordered, keys, signal);
     this.#starting.add(start);
     try {
       return await start;

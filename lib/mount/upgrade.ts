@@ -4,7 +4,7 @@
 import { LuksError } from '../errors.js';
 import { ControlClient, type MountInfo } from './control.js';
 import { requireMount } from './mount-table.js';
-import { OWN_PROGRAM } from './server-process.js';
+import { OWN_ENTRY } from './server-process.js';
 
 /**
  * Returns what is mounted once the new server serves; no request fails meanwhile.
@@ -15,7 +15,7 @@ export async function upgradeMount(path: string): Promise<MountInfo> {
   const daemon = await ControlClient.connect(requireMount(path));
   if (!daemon) throw new LuksError('DEVICE_IO', `no daemon answers for ${path}`);
   try {
-    return await daemon.upgrade(OWN_PROGRAM);
+    return await daemon.upgrade(OWN_ENTRY);
   } finally {
     daemon.disconnect();
   }

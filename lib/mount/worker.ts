@@ -61,25 +61,25 @@ function serveUntilUnmounted(task: WorkerTask, gauge: PoolGauge, burst: Burst): 
 async function run(task: WorkerTask): Promise<void> {
   const module = (await import(task.storeModule)) as StoreModule;
   const store = module.openStore(task.storeHandle);
-  const { fuseFd, promptFd } = task;
-  const channels = {
-    waiting: new Channel(fuseFd),
-    prompt: promptFd === null ? null : Channel.withoutWaiting(promptFd),
-  };
-  const memory = module.allocateIoBuffer(Burst.memoryBytes(MAX_WRITE_BYTES));
-  const served = {
-    tree: new PlainFile(store, task.tree),
-    policy: new CachePolicy(task.cacheMode),
-    counters: new Counters(task.counterMemory, task.workerIndex),
-  };
-  const gauge = new PoolGauge(task.gaugeMemory);
-  const burst = new Burst(
-    channels,
-    memory,
-    (frame) => new Server({ frame, ...served }),
-    () => gauge.isSaturated,
-  );
   try {
+    const { fuseFd, promptFd } = task;
+    const channels = {
+      waiting: new Channel(fuseFd),
+      prompt: promptFd === null ? null : Channel.withoutWaiting(promptFd),
+    };
+    const memory = module.allocateIoBuffer(Burst.memoryBytes(MAX_WRITE_BYTES));
+    const served = {
+      tree: new PlainFile(store, task.tree),
+      policy: new CachePolicy(task.cacheMode),
+      counters: new Counters(task.counterMemory, task.workerIndex),
+    };
+    const gauge = new PoolGauge(task.gaugeMemory);
+    const burst = new Burst(
+      channels,
+      memory,
+      (frame) => new Server({ frame, ...served }),
+      () => gauge.isSaturated,
+    );
     serveUntilUnmounted(task, gauge, burst);
   } finally {
     store.close();

@@ -2,6 +2,8 @@
  * What keeps this process's memory from others: called first of all by each program that has keys.
  */
 import fs from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { LuksError } from '../errors.js';
 import { makeProcessUndumpable } from './memory.js';
 
 /** include/uapi/asm-generic/fcntl.h */
@@ -14,6 +16,32 @@ const O_CLOEXEC = 0o2000000;
 export function shieldProcess(): void {
   process.on('SIGUSR1', () => {});
   makeProcessUndumpable();
+}
+
+/** Options of node's by which its caller opens a port, or has code of his own run, which may open one. */
+const ASKING = /--(inspect|import|require|loader|experimental-loader)|-r /;
+
+/**
+ * For the moment before a key is taken: closes a debugger's port that was opened before this process was shielded. Throws BUSY
+ * if none of node's options asked for one: it was a signal then, and whoever connected may have changed the program.
+ */
+export async function requireNoDebugger(): Promise<void> {
+  if (!process.features.inspector) return;
+  const { default: inspector } = await import('node:inspector');
+  let wasOpen = false;
+  // Node asks for the port three times after one signal, the last time from its event loop.
+  for (let turn = 0; turn < 3; turn++) {
+    await nextTurn();
+    if (inspector.url() === undefined) continue;
+    wasOpen = true;
+    inspector.close();
+  }
+  const options = [...process.execArgv, process.env.NODE_OPTIONS ?? ''].join(' ');
+  if (!wasOpen || ASKING.test(options)) return;
+  throw new LuksError(
+    'BUSY',
+    'a signal (SIGUSR1) opened a port for debuggers as this began, and somebody may have used it; start again',
+  );
 }
 
 /**

@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import { systemError } from '../errors.js';
 import { checkResult, orUnsupported } from './call.js';
 import { findFunction } from './library.js';
+import { encodeName } from './raw-names.js';
 
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
@@ -39,7 +40,7 @@ function encodeAddress(name: Uint8Array): Buffer {
  * the abstract namespace. The caller closes it. Throws UNSUPPORTED, or as node:fs does.
  */
 export function connectUnix(path: string, abstractName: string): number {
-  const target = Buffer.from(`${path}\0`);
+  const target = encodeName(`${path}\0`);
   if (target.length > MAX_PATH_BYTES) throw systemError('ENAMETOOLONG', 'connect');
   const fd = checkResult(orUnsupported(cSocket, 'socket')(AF_UNIX, SOCK_STREAM_CLOEXEC, 0), 'socket');
   try {

@@ -2,6 +2,7 @@
  * A disk as QEMU is told of it: the block nodes from the file up, and the device in front of them
  * (qapi/block-core.json, `-device virtio-blk,help`). Plain data; nothing is sent from here.
  */
+import { requireUtf8 } from '../native/raw-names.js';
 import type { QmpArguments, QmpCommand } from './monitor.js';
 
 export const CACHES = ['none', 'writeback', 'directsync', 'writethrough'] as const;
@@ -62,6 +63,7 @@ function nodeTraits(disk: Disk): QmpArguments {
 /** Secrets to be made before the nodes. */
 export function objectsOf({ id, source }: Disk): QmpArguments[] {
   if (source.kind === 'plain') return [];
+  requireUtf8(source.keyFile, 'a file that QEMU opens');
   return [{ 'qom-type': 'secret', id: namesOf(id).secret, file: source.keyFile }];
 }
 
@@ -70,13 +72,10 @@ export function nodesOf(disk: Disk): QmpArguments[] {
   const { source, aio } = disk;
   const names = namesOf(disk.id);
   const traits = nodeTraits(disk);
-  const onFile = (name: string, filename: string) => ({
-    driver: 'file',
-    'node-name': name,
-    filename,
-    aio,
-    ...traits,
-  });
+  const onFile = (name: string, filename: string) => {
+    requireUtf8(filename, 'a file that QEMU opens');
+    return { driver: 'file', 'node-name': name, filename, aio, ...traits };
+  };
   const top = { 'node-name': names.top, ...traits, 'detect-zeroes': disk.detectZeroes, file: names.file };
   const file = onFile(names.file, source.file);
   if (source.kind === 'plain') return [file, { driver: 'raw', ...top }];

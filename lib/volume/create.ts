@@ -57,6 +57,14 @@ export interface FormatOptions {
   adapt?: (header: LuksHeader, volumeKey: Uint8Array, payload: Device) => Promise<LuksHeader>;
   /** Writes an attached header, where that is more than the steps one after the other. */
   place?: (payload: Device, steps: readonly WriteStep[], header: LuksHeader) => void;
+  /** Goes on with the volume once its header is there; header and payload can be written, and nobody else has had them. */
+  use?: (devices: FormattedDevices) => Promise<void>;
+}
+
+export interface FormattedDevices {
+  /** The header's; the payload's own where the header is attached. */
+  device: Device;
+  payload: Device;
 }
 
 const DEFAULT_ENCRYPTION = 'aes-xts-plain64';
@@ -189,25 +197,29 @@ function requirePayload(payload: Device, header: LuksHeader): void {
   );
 }
 
-/** Writes what was made to its place; a new file that cannot be written to the end is taken away again. */
+/** Writes what was made to its place, and has it used; a new file that cannot be written to the end is taken away again. */
 async function writeHeader(
   paths: VolumePaths,
   payload: Device,
   header: LuksHeader,
   steps: WriteStep[],
-  place: NonNullable<FormatOptions['place']>,
+  { place = applySteps, use = async () => {} }: FormatOptions,
 ) {
   if (paths.header === undefined) {
     await withHeaderLock(payload, async () => place(payload, steps, header));
+    await use({ device: payload, payload });
     return;
   }
   const { device, discard } = openHeaderFile(paths.header, header.headerSizeBytes);
   try {
-    lockImage(device, 'writer');
-    await withHeaderLock(device, async () => applySteps(device, steps));
-  } catch (error) {
-    discard();
-    throw error;
+    try {
+      lockImage(device, 'writer');
+      await withHeaderLock(device, async () => applySteps(device, steps));
+    } catch (error) {
+      discard();
+      throw error;
+    }
+    await use({ device, payload });
   } finally {
     device.close();
   }
@@ -216,7 +228,8 @@ async function writeHeader(
 /**
  * Writes a LUKS header for `payload` that `passphrase` opens, into `header`, which is made where it is
  * missing, or to the start of the payload where `header` is left out.
- * Claims both as a writer while it works. Resolves to the header as it was written. Throws BAD_ARGUMENT, UNSUPPORTED, BUSY, DEVICE_IO.
+ * Claims both as a writer while it works. Resolves to the header as it was written. Throws BAD_ARGUMENT, UNSUPPORTED,
+ * BUSY, DEVICE_IO.
  */
 export async function formatVolume(
   paths: VolumePaths,
@@ -229,7 +242,7 @@ export async function formatVolume(
   const volumeKey = makeVolumeKey(options);
   let payload: Device | null = null;
   try {
-    payload = Device.open(paths.payload, { isReadOnly: isDetached });
+    payload = Device.open(paths.payload, { isReadOnly: isDetached && !options.use });
     lockImage(payload, 'writer');
     const empty = await makeEmptyHeader(volumeKey.bytes, payload.sizeBytes, isDetached, options);
     requirePayload(payload, empty);
@@ -237,7 +250,8 @@ export async function formatVolume(
     const first = await withFirstKeyslot(paired, volumeKey.bytes, passphrase, options);
     const { material } = first;
     const header = (await options.adapt?.(first.header, volumeKey.bytes, payload)) ?? first.header;
-    await writeHeader(paths, payload, header, planFormat(header, material), options.place ?? applySteps);
+    volumeKey.destroy();
+    await writeHeader(paths, payload, header, planFormat(header, material), options);
     return header;
   } finally {
     volumeKey.destroy();

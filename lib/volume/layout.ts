@@ -3,6 +3,7 @@
  * depend on the payload worked out. Plain data that any thread or process can be handed.
  */
 import { alignDown, formatBytes } from '../bytes.js';
+import { IV_SECTOR_BYTES } from '../crypto/sector-cipher.js';
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import {
@@ -12,13 +13,15 @@ import {
   type Segment,
   volumeSegments,
 } from '../format/model.js';
-import type { Reencryption } from '../format/reencryption.js';
+import { HOT_FLAG, type Part, type Reencryption } from '../format/reencryption.js';
 import { isInReencryption, requireReadablePayload } from '../format/requirements.js';
 import { canDiscard } from '../native/file.js';
+import { type Extent, hotExtent, type Piece, partsOf, type ReencryptionState } from './reencrypt-parts.js';
 import { type ReencryptionProgress, requireUnderWay } from './under-way.js';
 
 /** LUKS2 on-disk format, "Config": a persistent flag, which cryptsetup heeds too. */
 const ALLOW_DISCARDS_FLAG = 'allow-discards';
+const MAX_PIECES = 64;
 
 export interface SegmentLayout {
   /** First byte in the plaintext. */
@@ -33,6 +36,8 @@ export interface SegmentLayout {
   /** That of its key; null for plaintext. */
   digest: number | null;
   sectorSizeBytes: number;
+  /** An interrupted reencryption left it in no form that is known: reading it fails. */
+  isLost?: boolean;
 }
 
 export interface VolumeLayout {
@@ -71,15 +76,32 @@ function requireNoNullCipher(header: LuksHeader): void {
   );
 }
 
+/** Without the requirement nobody knows how far a reencryption is whose segments are there, nor by which key each is read. */
+function requireNoRemnants(header: LuksHeader): void {
+  const row = volumeSegments(header);
+  const keys = new Set(row.map((segment) => findDigestOfSegment(header, segment)));
+  const isSettled =
+    row.length === header.segments.length &&
+    keys.size <= 1 &&
+    row.every(({ flags }) => !flags.includes(HOT_FLAG));
+  if (isSettled) return;
+  throw new LuksError(
+    'HEADER_CORRUPT',
+    'the header has the segments of a reencryption and does not say that one is under way; restore a backup of it ' +
+      'with: luksfuse header-restore',
+  );
+}
+
 /**
  * Lays the header's segments out on `payload`; in the middle of a reencryption, as they are when its hot zone has been
  * recovered (`unlockVolume` does that).
  * Throws DEVICE_IO where the payload is too small for them, UNSUPPORTED for segments that are no
- * ciphertext and for reencryptions that are not known here.
+ * ciphertext and for reencryptions that are not known here, HEADER_CORRUPT for what is left of one.
  */
 export function layoutVolume(header: LuksHeader, payload: Device, options: LayoutOptions = {}): VolumeLayout {
   const underWay = isInReencryption(header) ? requireUnderWay(header, payload) : null;
   if (!underWay && !options.allowPlaintext) requireReadablePayload(header, 'open the volume');
+  if (!underWay) requireNoRemnants(header);
   if (!options.allowNullCipher) requireNoNullCipher(header);
   const settled = underWay?.settled ?? header;
   const segments: SegmentLayout[] = [];
@@ -112,19 +134,45 @@ export function layoutVolume(header: LuksHeader, payload: Device, options: Layou
  * each over all of the volume.
  */
 export function movingLayout(layout: VolumeLayout, reencryption: Reencryption): VolumeLayout {
-  const { previous, final, previousDigest, finalDigest, direction } = reencryption;
-  const { totalBytes } = layout.reencryption!;
-  const form = (segment: Segment, digest: number | null): SegmentLayout => ({
-    startBytes: 0,
-    sizeBytes: totalBytes,
-    deviceOffsetBytes: segment.offsetBytes,
-    ivTweak: segment.ivTweak,
+  const whole = { offsetBytes: 0, sizeBytes: layout.reencryption!.totalBytes };
+  const segments = (['new', 'old'] as const).map((state) => segmentIn(state, reencryption, whole));
+  return { ...layout, segments: reencryption.direction === 'forward' ? segments : segments.reverse() };
+}
+
+/** `layout` for a hot zone that lies in pieces and stays so: whatever reaches into a lost one fails. */
+export function piecedLayout(
+  layout: VolumeLayout,
+  reencryption: Reencryption,
+  state: ReencryptionState,
+  pieces: readonly Piece[],
+): VolumeLayout {
+  // A cipher for each piece: where there are that many, all of the zone is given up rather.
+  const zone = pieces.length > MAX_PIECES ? [{ ...hotExtent(state), state: 'lost' as const }] : pieces;
+  const row = partsOf(state).flatMap<Part | Piece>((part) => (part.state === 'hot' ? zone : [part]));
+  const segments = row.map(({ state: form, offsetBytes, sizeBytes: size }) => {
+    const sizeBytes = size === 'dynamic' ? state.totalBytes - offsetBytes : size;
+    const segment = segmentIn(form === 'old' ? 'old' : 'new', reencryption, { offsetBytes, sizeBytes });
+    return form === 'lost' ? { ...segment, isLost: true } : segment;
+  });
+  return { ...layout, segments };
+}
+
+/** A stretch of the volume in one of the two forms. */
+function segmentIn(
+  form: 'old' | 'new',
+  { previous, final, previousDigest, finalDigest }: Reencryption,
+  { offsetBytes, sizeBytes }: Extent,
+): SegmentLayout {
+  const [segment, digest] = form === 'new' ? [final, finalDigest] : [previous, previousDigest];
+  return {
+    startBytes: offsetBytes,
+    sizeBytes,
+    deviceOffsetBytes: segment.offsetBytes + offsetBytes,
+    ivTweak: segment.ivTweak + BigInt(offsetBytes / IV_SECTOR_BYTES),
     encryption: segment.encryption,
     digest,
     sectorSizeBytes: segment.sectorSizeBytes,
-  });
-  const segments = [form(final, finalDigest), form(previous, previousDigest)];
-  return { ...layout, segments: direction === 'forward' ? segments : segments.reverse() };
+  };
 }
 
 function requireDigest(header: LuksHeader, segment: Segment): number {

@@ -6,9 +6,12 @@ import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { withReencryptionLock } from '../format/lock.js';
 import { requireVolumeKey, type Unlock } from '../keyslot/unlock.js';
+import { piecedLayout } from './layout.js';
 import { type LocatedVolume, type LocateOptions, locateVolume } from './locate.js';
-import { recoverReencryption } from './reencrypt.js';
+import { LostData } from './lost-data.js';
+import { recoverReencryption, surveyReencryption } from './reencrypt.js';
 import { type OpenedReencryption, requireReencryptionKeys, unlockReencryption } from './reencrypt-open.js';
+import type { Piece } from './reencrypt-parts.js';
 import { findShiftedSides } from './under-way.js';
 import { Volume } from './volume.js';
 
@@ -26,40 +29,55 @@ function openHeaderForWriting({ device, payload }: LocatedVolume): Device {
   return Device.open(device.path, { isReadOnly: false, isShared: true });
 }
 
-/** Brings the zone that a cut has left half rewritten to its new form, in the payload and in the header. */
-async function recover(located: LocatedVolume, opened: OpenedReencryption): Promise<void> {
-  const { header, payload } = located;
-  if (payload.isReadOnly) {
-    throw new LuksError(
-      'UNSUPPORTED',
-      'the reencryption was cut short, and what it was working on must be recovered first, which a reader may not: ' +
-        'open the volume once for writing, or go on with: luksfuse reencrypt --resume-only',
-    );
-  }
+/**
+ * Brings the zone that an interruption has left half rewritten to its new form, in the payload and in the header. Returns
+ * what it consists of where part of it is lost, else null.
+ */
+async function recover(located: LocatedVolume, opened: OpenedReencryption): Promise<readonly Piece[] | null> {
+  const { payload } = located;
   const device = openHeaderForWriting(located);
   try {
-    await withReencryptionLock(header.uuid, () => recoverReencryption({ device, payload, ...opened }));
+    await recoverReencryption({ device, payload, ...opened });
+    return null;
+  } catch (error) {
+    if (error instanceof LostData) return error.pieces;
+    throw error;
   } finally {
     if (device !== payload) device.close();
   }
 }
 
+/** A reader writes nothing, not even to recover: it takes the zone as it is. What has lost something is for readers alone. */
+async function settleHotZone(located: LocatedVolume, opened: OpenedReencryption): Promise<void> {
+  const { header, device, payload } = located;
+  const pieces = await withReencryptionLock(header.uuid, () =>
+    payload.isReadOnly ? surveyReencryption(device, { payload, ...opened }) : recover(located, opened),
+  );
+  if (!pieces) return;
+  located.layout = piecedLayout(located.layout, opened.reencryption, opened.state, pieces);
+  payload.becomeReadOnly();
+}
+
 /**
- * The keys of a volume that was found; the caller destroys them. In the middle of a reencryption a zone that a cut left
- * hot is recovered, so that `located.layout` holds.
- * Throws BAD_PASSPHRASE, HEADER_CORRUPT, UNSUPPORTED where recovery is needed and cannot be.
+ * The keys of a volume that was found; the caller destroys them. In the middle of a reencryption a zone that an
+ * interruption left hot is recovered, so that `located.layout` holds. For a reader, and where part of the zone is lost,
+ * `located.layout` is changed to what can be read, and the payload is read-only from here on.
+ * Throws BAD_PASSPHRASE, HEADER_CORRUPT, UNSUPPORTED where the header cannot be written and the payload is to be, BUSY.
  */
 export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promise<VolumeKeys> {
   const { device, header, payload, layout } = located;
   if (!layout.reencryption) {
     const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
-    return new Map([[digestId, volumeKey]]);
+    if (layout.segments.every(({ digest }) => digest === digestId)) return new Map([[digestId, volumeKey]]);
+    volumeKey.destroy();
+    // Two digests can claim a segment, and only one of them is the one that counts.
+    throw new LuksError('BAD_PASSPHRASE', `this key is one of ${device.path}, but not that of its data`);
   }
   const shifted = findShiftedSides(header);
   if (shifted) return requireReencryptionKeys(device, header, shifted, unlock, false);
   const opened = await unlockReencryption(device, header, payload, unlock);
   try {
-    if (layout.reencryption.hasHotZone) await recover(located, opened);
+    if (layout.reencryption.hasHotZone) await settleHotZone(located, opened);
     return opened.keys;
   } catch (error) {
     destroyKeys(opened.keys);
@@ -72,14 +90,16 @@ export async function unlockKeys(located: LocatedVolume, unlock: Unlock): Promis
  * the claim on a detached header lasts as long as that on the payload.
  */
 export async function unlockVolume(located: LocatedVolume, unlock: Unlock): Promise<Volume> {
-  const { device, payload, layout } = located;
+  let keys: VolumeKeys | null = null;
   try {
-    const keys = await unlockKeys(located, unlock);
-    if (!(device instanceof Device)) device.close();
-    return Volume.create(payload, layout, keys, null, device);
+    keys = await unlockKeys(located, unlock);
+    // What is in memory only has no claim, and is not kept longer than it must be.
+    if (!(located.device instanceof Device)) located.device.close();
+    return Volume.create(located.payload, located.layout, keys, null, located.device);
   } catch (error) {
-    device.close();
-    payload.close();
+    if (keys) destroyKeys(keys);
+    located.device.close();
+    located.payload.close();
     throw error;
   }
 }

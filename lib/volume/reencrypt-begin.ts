@@ -9,8 +9,9 @@ import { createSectorCipher } from '../crypto/sector-cipher.js';
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { requireLargestArea } from '../format/areas.js';
-import { changeHeader, type WriteStep } from '../format/change.js';
+import { changeHeader, requireUnchanged, type WriteStep } from '../format/change.js';
 import { editHeader, requireFreeDigest, requireFreeId, withKeyslot } from '../format/edit.js';
+import { readHeader } from '../format/header.js';
 import { isTextArray, type JsonObject, objectMember } from '../format/json.js';
 import { encodeDigest } from '../format/metadata.js';
 import { type LuksHeader, PAIRING_TOKEN_TYPE, type Segment } from '../format/model.js';
@@ -133,6 +134,19 @@ export function requireWhole(header: LuksHeader, operation: string): Segment {
   throw new LuksError('UNSUPPORTED', `cannot ${operation}: the volume has several segments, or an IV tweak`);
 }
 
+/** Writes what was made of the header `before`, if that is still there. */
+function replaceHeader(
+  device: Device,
+  before: LuksHeader,
+  after: LuksHeader,
+  material: readonly WriteStep[] = [],
+): Promise<void> {
+  return changeHeader(device, (now) => {
+    requireUnchanged(device, before, now);
+    return { steps: [...material, ...planMetadata(now, { ...after, disk: now.disk })], result: undefined };
+  });
+}
+
 /**
  * Begins to turn the payload of a detached header into plaintext. Claims both devices as a writer until they are closed.
  */
@@ -143,25 +157,24 @@ export async function beginDecryption(
   options: BeginOptions,
 ): Promise<void> {
   claimForWork(device, payload);
-  return changeHeader(device, async (header) => {
-    const previous = requireWhole(header, 'decrypt');
-    const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
-    try {
-      const final: Segment = {
-        ...previous,
-        type: 'linear',
-        encryption: null,
-        sectorSizeBytes: 512,
-        flags: [],
-      };
-      const sides = { previous, final, previousDigest: digestId, finalDigest: null };
-      const keys = new Map([[digestId, volumeKey.bytes]]);
-      const begun = await withBegun(header, 'decrypt', sides, payload, keys, options);
-      return { steps: planMetadata(header, begun), result: undefined };
-    } finally {
-      volumeKey.destroy();
-    }
-  });
+  const header = readHeader(device);
+  const previous = requireWhole(header, 'decrypt');
+  const { volumeKey, digestId } = await requireVolumeKey(device, header, unlock);
+  try {
+    const final: Segment = {
+      ...previous,
+      type: 'linear',
+      encryption: null,
+      sectorSizeBytes: 512,
+      flags: [],
+    };
+    const sides = { previous, final, previousDigest: digestId, finalDigest: null };
+    const keys = new Map([[digestId, volumeKey.bytes]]);
+    const begun = await withBegun(header, 'decrypt', sides, payload, keys, options);
+    await replaceHeader(device, header, begun);
+  } finally {
+    volumeKey.destroy();
+  }
 }
 
 /** The keyslot whose passphrase the new volume key gets; those of others would be lost without a word. */
@@ -236,45 +249,44 @@ export async function beginReencryption(
 }
 
 /** `beginReencryption` of a volume that a mount has claimed. The payload is looked at for its size alone. */
-export function recordReencryption(
+export async function recordReencryption(
   device: Device,
   payload: Device,
   unlock: Unlock,
   options: ReencryptOptions,
 ): Promise<void> {
-  return changeHeader(device, async (header) => {
-    const previous = requireWhole(header, 'reencrypt');
-    if (!('passphrase' in unlock)) {
-      throw new LuksError(
-        'BAD_ARGUMENT',
-        '--volume-key-file is no passphrase for the new volume key; give one',
-      );
-    }
-    const { volumeKey: oldKey, keyslot, digestId } = await requireVolumeKey(device, header, unlock);
-    const { encryption = previous.encryption!, sectorSizeBytes = previous.sectorSizeBytes } = options;
-    const { keepsKey = false, keySizeBytes = oldKey.sizeBytes } = options;
-    const newKey = Secret.takeFrom(keepsKey ? Buffer.from(oldKey.bytes) : randomBytes(keySizeBytes));
-    try {
-      createSectorCipher(encryption, newKey.bytes, sectorSizeBytes).destroy();
-      if (!keepsKey) requireOneKeyslot(header, digestId, keyslot!, unlock.keyslot !== undefined);
-      const keyed: NewKey = keepsKey
-        ? { header, digestId, material: [] }
-        : await withSecondKey(header, keyslot!, unlock.passphrase, newKey.bytes, encryption, options);
-      const sides = {
-        previous,
-        final: { ...previous, encryption, sectorSizeBytes },
-        previousDigest: digestId,
-        finalDigest: keyed.digestId,
-      };
-      const keys = new Map([
-        [digestId, oldKey.bytes],
-        [keyed.digestId, newKey.bytes],
-      ]);
-      const begun = await withBegun(keyed.header, 'reencrypt', sides, payload, keys, options);
-      return { steps: [...keyed.material, ...planMetadata(header, begun)], result: undefined };
-    } finally {
-      oldKey.destroy();
-      newKey.destroy();
-    }
-  });
+  const header = readHeader(device);
+  const previous = requireWhole(header, 'reencrypt');
+  if (!('passphrase' in unlock)) {
+    throw new LuksError(
+      'BAD_ARGUMENT',
+      '--volume-key-file is no passphrase for the new volume key; give one',
+    );
+  }
+  const { volumeKey: oldKey, keyslot, digestId } = await requireVolumeKey(device, header, unlock);
+  const { encryption = previous.encryption!, sectorSizeBytes = previous.sectorSizeBytes } = options;
+  const { keepsKey = false, keySizeBytes = oldKey.sizeBytes } = options;
+  const newKey = Secret.takeFrom(keepsKey ? Buffer.from(oldKey.bytes) : randomBytes(keySizeBytes));
+  try {
+    createSectorCipher(encryption, newKey.bytes, sectorSizeBytes).destroy();
+    if (!keepsKey) requireOneKeyslot(header, digestId, keyslot!, unlock.keyslot !== undefined);
+    const keyed: NewKey = keepsKey
+      ? { header, digestId, material: [] }
+      : await withSecondKey(header, keyslot!, unlock.passphrase, newKey.bytes, encryption, options);
+    const sides = {
+      previous,
+      final: { ...previous, encryption, sectorSizeBytes },
+      previousDigest: digestId,
+      finalDigest: keyed.digestId,
+    };
+    const keys = new Map([
+      [digestId, oldKey.bytes],
+      [keyed.digestId, newKey.bytes],
+    ]);
+    const begun = await withBegun(keyed.header, 'reencrypt', sides, payload, keys, options);
+    await replaceHeader(device, header, begun, keyed.material);
+  } finally {
+    oldKey.destroy();
+    newKey.destroy();
+  }
 }

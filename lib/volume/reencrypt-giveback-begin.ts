@@ -7,6 +7,7 @@ import { checkNewHash } from '../crypto/hash.js';
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { requireLargestArea } from '../format/areas.js';
+import { requireUnchanged } from '../format/change.js';
 import { requireFreeId } from '../format/edit.js';
 import { readHeader } from '../format/header.js';
 import { withHeaderLock } from '../format/lock.js';
@@ -119,21 +120,22 @@ function imageOf(payload: Device, begun: LuksHeader): Buffer {
  * Makes the file `headerPath` of the header at the start of `payload`, with the record that the data is to be decrypted to
  * there. Throws BAD_ARGUMENT where the file exists or the header is LUKS1, BAD_PASSPHRASE, UNSUPPORTED, DEVICE_IO.
  */
-export function beginGiveback(
+export async function beginGiveback(
   payload: Device,
   headerPath: string,
   unlock: Unlock,
   options: GivebackOptions = {},
 ): Promise<void> {
-  return withHeaderLock(payload, async () => {
-    const header = readHeader(payload);
-    requireMovable(header);
-    const { volumeKey, digestId } = await requireVolumeKey(payload, header, unlock);
-    try {
-      const begun = await withBegun(header, payload, { volumeKey, digestId }, options);
+  const header = readHeader(payload);
+  requireMovable(header);
+  const { volumeKey, digestId } = await requireVolumeKey(payload, header, unlock);
+  try {
+    const begun = await withBegun(header, payload, { volumeKey, digestId }, options);
+    await withHeaderLock(payload, async () => {
+      requireUnchanged(payload, header, readHeader(payload));
       writeNewHeaderFile(headerPath, imageOf(payload, begun), header.uuid);
-    } finally {
-      volumeKey.destroy();
-    }
-  });
+    });
+  } finally {
+    volumeKey.destroy();
+  }
 }

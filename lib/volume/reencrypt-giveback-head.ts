@@ -69,7 +69,7 @@ export async function moveHead(device: Device, payload: Device, giveback: Giveba
   if (!isUnmoved(header)) return;
   clearMagics(payload, findOwnHeader(device, header, payload), giveback.shiftBytes);
   copyWithin(payload, giveback.shiftBytes, 0, giveback.moved.sizeBytes as number);
-  await changeHeader(device, async (now) => ({
+  await changeHeader(device, (now) => ({
     steps: planMetadata(now, withMovedHead(now)),
     result: undefined,
   }));

@@ -18,7 +18,7 @@ import { hasShiftedParts, withShiftedParts } from '../format/reencryption-shift.
 import { planMetadata } from '../format/write.js';
 import type { Unlock } from '../keyslot/unlock.js';
 import { wipePayload } from './noise.js';
-import { DEFAULT_ZONE_BYTES, type RunOptions } from './reencrypt.js';
+import { DEFAULT_ZONE_BYTES, type RunOptions, requireWhole } from './reencrypt.js';
 import { moveHead } from './reencrypt-giveback-head.js';
 import {
   coolGiveback,
@@ -106,9 +106,10 @@ export async function openGiveback(device: Device, payload: Device, unlock: Unlo
 class GivebackRun {
   readonly #target: GivebackTarget;
   readonly #team: ZoneTeam | null;
+  readonly #givenUp: RunOptions['givenUp'];
   #state: GivebackState;
 
-  constructor(target: GivebackTarget) {
+  constructor(target: GivebackTarget, givenUp: RunOptions['givenUp']) {
     const { payload, giveback, keys, state } = target;
     const { previous, previousDigest, hash, blockSizeBytes } = giveback;
     const { encryption, sectorSizeBytes } = previous;
@@ -121,6 +122,7 @@ class GivebackRun {
       blockSizeBytes,
     };
     this.#target = target;
+    this.#givenUp = givenUp;
     this.#state = state;
     this.#team = key ? new ZoneTeam(payload, shape, { previous: key, final: null }) : null;
   }
@@ -158,7 +160,7 @@ class GivebackRun {
     const { device, payload, giveback } = this.#target;
     const head = hotGivebackExtent(hot);
     const team = this.#team!;
-    if (isBegun) recoverZone(team, giveback, device, head);
+    if (isBegun) requireWhole(recoverZone(team, giveback, device, head), this.#givenUp);
     else {
       const protection = await planProtection(team, giveback, payload, 0, head);
       await this.#record(hot, [protection]);
@@ -196,7 +198,7 @@ class GivebackRun {
 
   #change(plan: (header: LuksHeader) => WriteStep[]): Promise<void> {
     const { device, giveback } = this.#target;
-    return changeHeader(device, async (header) => {
+    return changeHeader(device, (header) => {
       if (hasShiftedParts(header, giveback, givebackPartsOf(this.#state))) {
         return { steps: plan(header), result: undefined };
       }
@@ -211,12 +213,12 @@ class GivebackRun {
  */
 export async function runGiveback(
   target: GivebackTarget,
-  options: Pick<RunOptions, 'zoneBytes' | 'onProgress' | 'isStopped'> = {},
+  options: Pick<RunOptions, 'zoneBytes' | 'onProgress' | 'isStopped' | 'givenUp'> = {},
 ): Promise<GivebackState> {
   const { device, payload, giveback } = target;
   const { zoneBytes = DEFAULT_ZONE_BYTES, onProgress = () => {}, isStopped = () => false } = options;
   await moveHead(device, payload, giveback);
-  const run = new GivebackRun(target);
+  const run = new GivebackRun(target, options.givenUp);
   try {
     await run.endIfDone();
     while (run.state.doneBytes < run.state.totalBytes && !isStopped()) {

@@ -22,6 +22,18 @@ export interface ReencryptionState {
   hotBytes: number;
 }
 
+/** A stretch of an interrupted zone: in one form, or in neither. */
+export interface Piece extends Extent {
+  state: 'new' | 'old' | 'lost';
+}
+
+/** Appends `piece` to the pieces before it, as a part of the last one if it goes on with that. */
+export function appendPiece(pieces: Piece[], piece: Piece): void {
+  const last = pieces.at(-1);
+  if (last?.state === piece.state) last.sizeBytes += piece.sizeBytes;
+  else pieces.push({ ...piece });
+}
+
 /** The stretch that is being converted. */
 export function hotExtent(state: ReencryptionState): Extent {
   const { direction, totalBytes, doneBytes, hotBytes } = state;

@@ -4,11 +4,11 @@
  */
 import createDebug from 'debug';
 import { hashSizeBytes } from '../crypto/hash.js';
-import type { Device } from '../device.js';
+import type { Device, ReadableDevice } from '../device.js';
 import { LuksError } from '../errors.js';
 import type { WriteStep } from '../format/change.js';
 import type { ReencryptionPlan } from '../format/reencryption.js';
-import type { Extent } from './reencrypt-parts.js';
+import type { Extent, Piece } from './reencrypt-parts.js';
 import type { ZoneTeam } from './reencrypt-team.js';
 
 const debug = createDebug('luksfuse:reencrypt');
@@ -38,10 +38,17 @@ export async function planProtection(
 }
 
 /**
- * Brings a hot zone that a cut left to its new form, whatever of it is there, by what protects it on `device`.
- * Throws HEADER_CORRUPT, UNSUPPORTED, DEVICE_IO.
+ * Brings a hot zone that an interruption left to its new form by what protects it on `device`, as far as that can be done.
+ * Returns what it consists of then. Throws HEADER_CORRUPT, and the errnos of both devices.
+ * @param isReader writes nothing, and returns what can be read of the zone as it is
  */
-export function recoverZone(team: ZoneTeam, plan: ReencryptionPlan, device: Device, zone: Extent): void {
+export function recoverZone(
+  team: ZoneTeam,
+  plan: ReencryptionPlan,
+  device: ReadableDevice,
+  zone: Extent,
+  { isReader = false } = {},
+): Piece[] {
   const { resilience, area, hash, blockSizeBytes } = plan;
   debug('recover %d bytes at %d by %s', zone.sizeBytes, zone.offsetBytes, resilience);
   if (protectableBytes(plan) < zone.sizeBytes || zone.sizeBytes % blockSizeBytes !== 0) {
@@ -53,13 +60,10 @@ export function recoverZone(team: ZoneTeam, plan: ReencryptionPlan, device: Devi
   if (resilience === 'checksum') {
     const checksums = Buffer.alloc((zone.sizeBytes / blockSizeBytes) * hashSizeBytes(hash));
     device.readFullyAt(checksums, area.offsetBytes);
-    team.zone.recoverRange(zone, checksums);
-  } else if (resilience === 'journal') {
-    team.zone.restoreRange(zone, device, area.offsetBytes);
-  } else {
-    throw new LuksError(
-      'UNSUPPORTED',
-      'the reencryption was cut short within a zone that nothing protected (resilience none); restore the data from a backup',
-    );
+    return team.zone.recoverRange(zone, checksums, isReader);
   }
+  // Nothing tells how far the zone was rewritten; a journal can only be written out.
+  if (resilience === 'none' || isReader) return [{ ...zone, state: 'lost' }];
+  team.zone.restoreRange(zone, device, area.offsetBytes);
+  return [{ ...zone, state: 'new' }];
 }

@@ -168,7 +168,7 @@ class ShiftRun {
 
   #change(plan: (header: LuksHeader) => WriteStep[]): Promise<void> {
     const { device, shifted } = this.#target;
-    return changeHeader(device, async (header) => {
+    return changeHeader(device, (header) => {
       if (hasShiftedParts(header, shifted, shiftedPartsOf(this.#state))) {
         return { steps: plan(header), result: undefined };
       }

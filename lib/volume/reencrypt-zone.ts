@@ -7,8 +7,8 @@ import { BlockHash } from '../crypto/block-hash.js';
 import { allocateIoBuffer, releaseIoBuffer } from '../crypto/kernel.js';
 import { createSectorCipher, IV_SECTOR_BYTES, type SectorCipher } from '../crypto/sector-cipher.js';
 import type { Device, ReadableDevice } from '../device.js';
-import { LuksError } from '../errors.js';
-import type { Extent } from './reencrypt-parts.js';
+import { isSystemError } from '../errors.js';
+import { appendPiece, type Extent, type Piece } from './reencrypt-parts.js';
 
 /** The payload's form before or after; null where it is plaintext. */
 export interface ZoneSide {
@@ -88,28 +88,44 @@ export class Zone {
     });
   }
 
-  /** Converts those blocks of the range that are still, or in part, in their old form, which `checksums` tell. */
-  recoverRange(range: Extent, checksums: Uint8Array): void {
+  /**
+   * Converts those blocks of the range that are still, or in part, in their old form, which `checksums` tell. A block that
+   * is neither, or cannot be read, is lost and stays as it is.
+   * @param isReader writes nothing: what would have to be converted is old, or lost to a reader if it is so in part
+   */
+  recoverRange(range: Extent, checksums: Uint8Array, isReader: boolean): Piece[] {
     const { blockSizeBytes, dataOffsetBytes } = this.#shape;
     const hash = this.#hash!;
+    const pieces: Piece[] = [];
     const checksum = Buffer.alloc(hash.sizeBytes);
     const isOld = (block: Uint8Array, offsetBytes: number) => {
       const at = this.checksumBytes(offsetBytes - range.offsetBytes);
       hash.hashBlocks(block, blockSizeBytes, checksum);
       return checksum.equals(checksums.subarray(at, at + hash.sizeBytes));
     };
+    const recover = (block: Uint8Array, offsetBytes: number): Piece['state'] => {
+      const isOldHere = (candidate: Uint8Array) => isOld(candidate, offsetBytes);
+      if (!isOldHere(block)) {
+        const reverted = Buffer.from(block);
+        this.#revertInPlace(reverted, offsetBytes);
+        if (isOldHere(reverted)) return 'new';
+        if (isReader || !this.#unmixInPlace(block, reverted, isOldHere)) return 'lost';
+      }
+      if (isReader) return 'old';
+      this.#convertInPlace(block, offsetBytes);
+      this.#device.writeAt(block, offsetBytes + dataOffsetBytes);
+      return 'new';
+    };
     this.#eachPiece(range, (piece, pieceOffsetBytes) => {
-      this.#device.readFullyAt(piece, pieceOffsetBytes + dataOffsetBytes);
+      const unreadable = this.#readBlocks(piece, pieceOffsetBytes + dataOffsetBytes);
       for (let start = 0; start < piece.length; start += blockSizeBytes) {
         const offsetBytes = pieceOffsetBytes + start;
         const block = piece.subarray(start, start + blockSizeBytes);
-        const old = this.#findOld(block, offsetBytes, (candidate) => isOld(candidate, offsetBytes));
-        if (old === 'converted') continue;
-        block.set(old);
-        this.#convertInPlace(block, offsetBytes);
-        this.#device.writeAt(block, offsetBytes + dataOffsetBytes);
+        const state = unreadable.has(start) ? 'lost' : recover(block, offsetBytes);
+        appendPiece(pieces, { state, offsetBytes, sizeBytes: blockSizeBytes });
       }
     });
+    return pieces;
   }
 
   destroy(): void {
@@ -120,33 +136,50 @@ export class Zone {
     releaseIoBuffer(this.#buffer);
   }
 
-  /**
-   * The old form of a block that was being converted, or that it is converted wholly. A cut can leave both forms in it,
-   * each in whole atoms; as the old form's checksum is known, the right mixture can be told.
-   */
-  #findOld(
-    block: Uint8Array,
-    offsetBytes: number,
-    isOld: (candidate: Uint8Array) => boolean,
-  ): Uint8Array | 'converted' {
-    if (isOld(block)) return Uint8Array.from(block);
-    const reverted = Buffer.from(block);
-    this.#revertInPlace(reverted, offsetBytes);
-    if (isOld(reverted)) return 'converted';
-    const atoms = block.length / ATOM_BYTES;
-    const mixture = Buffer.alloc(block.length);
-    for (let pattern = 1; pattern < 2 ** atoms - 1; pattern += 1) {
-      for (let atom = 0; atom < atoms; atom += 1) {
-        const source = pattern & (1 << atom) ? reverted : block;
-        mixture.set(source.subarray(atom * ATOM_BYTES, (atom + 1) * ATOM_BYTES), atom * ATOM_BYTES);
-      }
-      if (isOld(mixture)) return mixture;
+  /** Fills `piece`, and tells the starts of those blocks of it that the storage does not give. */
+  #readBlocks(piece: Uint8Array, deviceOffsetBytes: number): Set<number> {
+    const unreadable = new Set<number>();
+    if (this.#canRead(piece, deviceOffsetBytes)) return unreadable;
+    const { blockSizeBytes } = this.#shape;
+    for (let start = 0; start < piece.length; start += blockSizeBytes) {
+      const block = piece.subarray(start, start + blockSizeBytes);
+      if (!this.#canRead(block, deviceOffsetBytes + start)) unreadable.add(start);
     }
-    throw new LuksError(
-      'DEVICE_IO',
-      `the block at byte ${offsetBytes} of the data is neither old nor new: it was damaged, or torn within a sector; ` +
-        'cryptsetup reencrypt --resume-only takes such a block for new',
-    );
+    return unreadable;
+  }
+
+  #canRead(target: Uint8Array, deviceOffsetBytes: number): boolean {
+    try {
+      this.#device.readFullyAt(target, deviceOffsetBytes);
+      return true;
+    } catch (error) {
+      if (isSystemError(error) && error.code === 'EIO') return false;
+      throw error;
+    }
+  }
+
+  /**
+   * An interruption can leave both forms in a block, each in whole atoms; since the old form's checksum is known, the right
+   * mixture can be told. Makes `block` its old form, or leaves it as it is and returns false.
+   */
+  #unmixInPlace(block: Uint8Array, reverted: Uint8Array, isOld: (candidate: Uint8Array) => boolean): boolean {
+    const atoms = block.length / ATOM_BYTES;
+    const mixture = allocateIoBuffer(block.length);
+    try {
+      for (let pattern = 1; pattern < 2 ** atoms - 1; pattern += 1) {
+        for (let atom = 0; atom < atoms; atom += 1) {
+          const source = pattern & (1 << atom) ? reverted : block;
+          mixture.set(source.subarray(atom * ATOM_BYTES, (atom + 1) * ATOM_BYTES), atom * ATOM_BYTES);
+        }
+        if (!isOld(mixture)) continue;
+        block.set(mixture);
+        return true;
+      }
+      return false;
+    } finally {
+      wipe(mixture);
+      releaseIoBuffer(mixture);
+    }
   }
 
   #convertInPlace(data: Uint8Array, offsetBytes: number): void {

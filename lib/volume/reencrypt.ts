@@ -5,11 +5,13 @@
  * Knows no passphrases.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { alignDown } from '../bytes.js';
 import type { VolumeKeys } from '../crypto/secret.js';
-import type { Device } from '../device.js';
+import type { Device, ReadableDevice } from '../device.js';
 import { LuksError } from '../errors.js';
 import { changeHeader, planKeyslotWipes, type WriteStep } from '../format/change.js';
+import { readHeader } from '../format/header.js';
 import type { LuksHeader } from '../format/model.js';
 import {
   endingKeyslots,
@@ -20,7 +22,16 @@ import {
 } from '../format/reencryption.js';
 import { planMetadata } from '../format/write.js';
 import { withPairing } from '../keyslot/pairing.js';
-import { cool, type Extent, heat, hotExtent, partsOf, type ReencryptionState } from './reencrypt-parts.js';
+import { LostData } from './lost-data.js';
+import {
+  cool,
+  type Extent,
+  heat,
+  hotExtent,
+  type Piece,
+  partsOf,
+  type ReencryptionState,
+} from './reencrypt-parts.js';
 import { planProtection, protectableBytes, recoverZone } from './reencrypt-protection.js';
 import { ZoneTeam } from './reencrypt-team.js';
 import { NO_GATE, type ZoneGate } from './zone-gate.js';
@@ -52,6 +63,14 @@ export interface RunOptions {
   gate?: ZoneGate;
   /** The most that work on one zone; one a core without. */
   threads?: number;
+  /** What `LostData` has told: it is given up, and stays as it is. */
+  givenUp?: readonly Piece[];
+}
+
+/** Throws LostData where anything is lost but what is given up. */
+export function requireWhole(pieces: readonly Piece[], givenUp: readonly Piece[] | undefined): void {
+  const isWhole = pieces.every(({ state }) => state !== 'lost');
+  if (!isWhole && !isDeepStrictEqual(pieces, givenUp)) throw new LostData(pieces);
 }
 
 /** No zone, and no border between done and to do, is cut within such a unit. */
@@ -71,16 +90,44 @@ function zoneBytesOf(reencryption: Reencryption, wantedBytes: number): number {
   );
 }
 
+function makeTeam(
+  { payload, reencryption, keys }: Omit<ReencryptionTarget, 'device'>,
+  threads: number | undefined,
+): ZoneTeam {
+  const { previous, final, previousDigest, finalDigest, hash, blockSizeBytes } = reencryption;
+  const sideOf = (segment: Reencryption['previous']) =>
+    segment.encryption === null
+      ? null
+      : { encryption: segment.encryption, sectorSizeBytes: segment.sectorSizeBytes };
+  const keyOf = (digest: number | null) => (digest === null ? null : keys.get(digest)!);
+  const shape = {
+    dataOffsetBytes: previous.offsetBytes,
+    previous: sideOf(previous),
+    final: sideOf(final),
+    hash,
+    blockSizeBytes,
+  };
+  const zoneKeys = { previous: keyOf(previousDigest), final: keyOf(finalDigest) };
+  return new ZoneTeam(payload, shape, zoneKeys, threads);
+}
+
+function requireUnmoved(header: LuksHeader, reencryption: Reencryption, state: ReencryptionState): void {
+  if (hasParts(header, reencryption, partsOf(state))) return;
+  throw new LuksError('BUSY', 'another program goes on with this reencryption; let it finish');
+}
+
 class Run {
   readonly #target: ReencryptionTarget;
   #team: ZoneTeam | null = null;
   #state: ReencryptionState;
   readonly #gate: ZoneGate;
   readonly #threads: number | undefined;
+  readonly #givenUp: readonly Piece[] | undefined;
 
-  constructor(target: ReencryptionTarget, { gate = NO_GATE, threads }: RunOptions = {}) {
+  constructor(target: ReencryptionTarget, { gate = NO_GATE, threads, givenUp }: RunOptions = {}) {
     this.#gate = gate;
     this.#threads = threads;
+    this.#givenUp = givenUp;
     this.#target = target;
     this.#state = target.state;
   }
@@ -95,27 +142,8 @@ class Run {
 
   /** Made when data is to be touched: without that not both keys need be there. */
   #requireTeam(): ZoneTeam {
-    this.#team ??= this.#makeTeam();
+    this.#team ??= makeTeam(this.#target, this.#threads);
     return this.#team;
-  }
-
-  #makeTeam(): ZoneTeam {
-    const { payload, reencryption, keys } = this.#target;
-    const { previous, final, previousDigest, finalDigest, hash, blockSizeBytes } = reencryption;
-    const sideOf = (segment: Reencryption['previous']) =>
-      segment.encryption === null
-        ? null
-        : { encryption: segment.encryption, sectorSizeBytes: segment.sectorSizeBytes };
-    const keyOf = (digest: number | null) => (digest === null ? null : keys.get(digest)!);
-    const shape = {
-      dataOffsetBytes: previous.offsetBytes,
-      previous: sideOf(previous),
-      final: sideOf(final),
-      hash,
-      blockSizeBytes,
-    };
-    const zoneKeys = { previous: keyOf(previousDigest), final: keyOf(finalDigest) };
-    return new ZoneTeam(payload, shape, zoneKeys, this.#threads);
   }
 
   /** Where only the last change of the header is missing. */
@@ -141,7 +169,8 @@ class Run {
 
   async #recover(): Promise<void> {
     const { device, reencryption } = this.#target;
-    recoverZone(this.#requireTeam(), reencryption, device, hotExtent(this.#state));
+    const pieces = recoverZone(this.#requireTeam(), reencryption, device, hotExtent(this.#state));
+    requireWhole(pieces, this.#givenUp);
     await this.#record(cool(this.#state));
   }
 
@@ -172,15 +201,10 @@ class Run {
     else await this.#finish(state);
   }
 
-  #requireUnmoved(header: LuksHeader): void {
-    if (hasParts(header, this.#target.reencryption, partsOf(this.#state))) return;
-    throw new LuksError('BUSY', 'another program goes on with this reencryption; let it finish');
-  }
-
   async #change(state: ReencryptionState, before: WriteStep[]): Promise<void> {
     const { device, reencryption } = this.#target;
-    await changeHeader(device, async (header) => {
-      this.#requireUnmoved(header);
+    await changeHeader(device, (header) => {
+      requireUnmoved(header, reencryption, this.#state);
       const changed = withParts(header, reencryption, partsOf(state));
       return { steps: [...before, ...planMetadata(header, changed)], result: undefined };
     });
@@ -189,8 +213,8 @@ class Run {
 
   async #finish(state: ReencryptionState): Promise<void> {
     const { device, payload, reencryption, keys } = this.#target;
-    await changeHeader(device, async (header) => {
-      this.#requireUnmoved(header);
+    await changeHeader(device, (header) => {
+      requireUnmoved(header, reencryption, this.#state);
       const ended = withoutReencryption(header, reencryption);
       const { finalDigest } = reencryption;
       const key = finalDigest === null ? null : keys.get(finalDigest)!;
@@ -208,7 +232,7 @@ class Run {
  */
 export async function recoverReencryption(
   target: ReencryptionTarget,
-  options: Pick<RunOptions, 'gate' | 'threads'> = {},
+  options: Pick<RunOptions, 'gate' | 'threads' | 'givenUp'> = {},
 ): Promise<ReencryptionState> {
   const run = new Run(target, options);
   try {
@@ -220,8 +244,26 @@ export async function recoverReencryption(
 }
 
 /**
+ * What a hot zone consists of, for those who may write nothing. `device` is the header's.
+ * Throws BUSY where it is not in this state any more, HEADER_CORRUPT.
+ */
+export async function surveyReencryption(
+  device: ReadableDevice,
+  target: Omit<ReencryptionTarget, 'device'>,
+): Promise<Piece[]> {
+  const { reencryption, state } = target;
+  requireUnmoved(readHeader(device), reencryption, state);
+  const team = makeTeam(target, 1);
+  try {
+    return recoverZone(team, reencryption, device, hotExtent(state), { isReader: true });
+  } finally {
+    await team.close();
+  }
+}
+
+/**
  * Goes on with the reencryption and resolves to how far it is: all of it, or less where `isStopped` said so.
- * Throws BUSY, DEVICE_IO, HEADER_CORRUPT, UNSUPPORTED; the state on storage can be gone on from whatever happens,
+ * Throws BUSY, LostData, DEVICE_IO, HEADER_CORRUPT; the state on storage can be gone on from whatever happens,
  * but for resilience `none`.
  */
 export async function runReencryption(

@@ -7,6 +7,7 @@ import type { Device } from '../device.js';
 import { CryptSegment } from './crypt-segment.js';
 import type { SegmentLayout } from './layout.js';
 import { LinearSegment } from './linear-segment.js';
+import { LostSegment } from './lost-segment.js';
 import type { VolumeSegment } from './volume-segment.js';
 
 /** A part of a range, within one segment. */
@@ -33,6 +34,7 @@ export function openSegment(
   layout: SegmentLayout,
   keys: ReadonlyMap<number, Uint8Array>,
 ): VolumeSegment {
+  if (layout.isLost) return new LostSegment(layout);
   const { encryption, digest } = layout;
   if (encryption === null || digest === null) return new LinearSegment(device, layout);
   return new CryptSegment(device, layout, encryption, keys.get(digest)!);

@@ -25,7 +25,7 @@ export interface ReencryptionProgress {
   /** With the hot zone, where that is to be recovered. */
   doneBytes: number;
   totalBytes: number;
-  /** A cut has left a zone that is neither old nor new; it must be recovered before the volume is used. */
+  /** An interruption has left a zone that may be partly old and partly new: `unlockKeys` settles it before the volume is used. */
   hasHotZone: boolean;
 }
 

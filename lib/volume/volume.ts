@@ -56,9 +56,16 @@ export class Volume {
     this.isReadOnly = device.isReadOnly;
     this.#device = device;
     this.#owned = owned;
-    this.#lock = new RangeLock(handle.lockMemory);
     const keys = new Map([...handle.keys].map(([digest, key]) => [digest, Secret.borrow(key)]));
-    this.#segments = handle.layout.segments.map((layout) => openSegment(device, layout, keys));
+    const segments: VolumeSegment[] = [];
+    this.#segments = segments;
+    try {
+      for (const layout of handle.layout.segments) segments.push(openSegment(device, layout, keys));
+      this.#lock = new RangeLock(handle.lockMemory);
+    } catch (error) {
+      for (const segment of segments) segment.destroy();
+      throw error;
+    }
     const { frontierMemory } = handle;
     this.#row = frontierMemory
       ? new MovingRow(this.#segments, new Frontier(frontierMemory))

@@ -45,6 +45,7 @@ export async function startQemu(dir: string, image: string, keyFile: string): Pr
     ['--export', `type=fuse,id=fuse,node-name=plain,mountpoint=${mountpoint},writable=on`],
   ];
   const child = spawn('qemu-storage-daemon', settings.flat(), { stdio: ['ignore', 'ignore', 'inherit'] });
+  await once(child, 'spawn');
   await waitUntil('QEMU serves', () => findMount(mountpoint) !== null && isOpenForWriting(mountpoint));
   return {
     name: 'qemu-storage-daemon',

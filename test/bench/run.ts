@@ -1,7 +1,7 @@
 /**
  * Compares our mount with QEMU's storage daemon on the same LUKS1 image in memory, our own path without a cipher, the
  * ciphers with OpenSSL's, and the time to unlock with cryptsetup's. Rounds are interleaved and medians are reported.
- * Beside what .ci/setup installs it needs nbdkit and nbdfuse (Debian: nbdkit, libnbd-bin).
+ * .ci/setup installs what it needs; what a machine lacks is left out, with the reason. Whatever ends it, nothing is left.
  *
  * node dist/test/bench/run.js [--rounds N] [--seconds N] [--write]
  *
@@ -13,16 +13,18 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { PROJECT_DIR } from '../kit/luksfuse.js';
 import { createImage } from '../kit/qemu.js';
+import { type Requirements, skipUnless } from '../kit/requirements.js';
 import { TEMP_PREFIX } from '../kit/temp.js';
 import { cipherRows } from './cipher-rows.js';
 import { type Contestant, startLuksfuse, startQemu } from './contestants.js';
 import { runWorkload, WORKLOADS, type Workload } from './fio.js';
+import { leaveNothing } from './leave-nothing.js';
 import { startNullMount } from './null-mount.js';
 import { onlineRow } from './online.js';
 import { qemuRows } from './qemu-bench.js';
 import { reencryptRows } from './reencrypt.js';
 import { median, type Row, renderReport } from './report.js';
-import { slowPayloadRows } from './slow-payload.js';
+import { nbdkitRow, storeRow } from './slow-payload.js';
 import { timeUnlocks } from './unlock.js';
 
 const GiB = 1024 ** 3;
@@ -121,7 +123,14 @@ function memoryRow(peer: Contestant, twoWorkers: Contestant): Row {
   };
 }
 
-/** Starts the contestants on copies of one image, runs everything, and stops them whatever happens. */
+/** Whether the machine has what a part needs; says why not. */
+function canHave(what: string, needs: Requirements): boolean {
+  const lack = skipUnless(needs);
+  if (lack) say(`left out: ${what}: ${lack}; .ci/setup installs it`);
+  return !lack;
+}
+
+/** Starts the contestants on copies of one image, runs everything, and stops them. */
 async function bench(dir: string, rounds: number, seconds: number): Promise<Row[]> {
   const keyFile = path.join(dir, 'key');
   const image = (name: string) => path.join(dir, `${name}.image`);
@@ -136,32 +145,32 @@ async function bench(dir: string, rounds: number, seconds: number): Promise<Row[
     running.push(contestant);
     return contestant;
   };
-  try {
-    const peer = await started(startQemu(dir, image('peer'), keyFile));
-    const ours = await started(startLuksfuse(dir, image('ours'), keyFile));
-    const ceiling = await started(startNullMount(dir, image('ceiling')));
-    const native = await started(
-      startLuksfuse(dir, image('native'), keyFile, ['--driver', 'fuse-native'], 'driver fuse-native'),
-    );
-    // The first writes to a file in memory allocate it; that is nobody's speed.
-    for (const one of running) await runWorkload(one.file, WORKLOADS[1]!, 3);
-    const figures = await compare(running, rounds, seconds);
-    const rows = [
-      ...comparisons(figures, ours, peer, ({ targets }) => targets.peer),
-      ...comparisons(figures, ours, ceiling, ({ targets }) => targets.ceiling),
-      ...comparisons(figures, native, ours, () => null),
-      ...cipherRows(rounds),
-      ...(await slowPayloadRows(dir, image('slow'), keyFile, seconds)),
-      ...(await qemuRows(ours.file, image('driver'), keyFile, rounds)),
-      await unlockRow(dir, rounds),
-    ];
-    const twoWorkers = await started(startLuksfuse(dir, image('small'), keyFile, ['--workers', '2']));
-    for (const workload of WORKLOADS) await runWorkload(twoWorkers.file, workload, seconds);
-    rows.push(memoryRow(peer, twoWorkers));
-    return rows;
-  } finally {
-    for (const one of running) await one.stop();
-  }
+  const peer = await started(startQemu(dir, image('peer'), keyFile));
+  const ours = await started(startLuksfuse(dir, image('ours'), keyFile));
+  const ceiling = await started(startNullMount(dir, image('ceiling')));
+  const nativeArgs = ['--driver', 'fuse-native'];
+  const native = canHave('driver fuse-native', { fuseNative: true })
+    ? await started(startLuksfuse(dir, image('native'), keyFile, nativeArgs, 'driver fuse-native'))
+    : null;
+  // The first writes to a file in memory allocate it; that is nobody's speed.
+  for (const one of running) await runWorkload(one.file, WORKLOADS[1]!, 3);
+  const figures = await compare(running, rounds, seconds);
+  const rows = [
+    ...comparisons(figures, ours, peer, ({ targets }) => targets.peer),
+    ...comparisons(figures, ours, ceiling, ({ targets }) => targets.ceiling),
+    ...(native ? comparisons(figures, native, ours, () => null) : []),
+    await storeRow(dir, image('slow'), seconds),
+  ];
+  if (canHave('ciphers', { tools: ['openssl'] })) rows.push(...cipherRows(rounds));
+  if (canHave('a slow payload', { tools: ['nbdkit', 'nbdfuse'] }))
+    rows.push(await nbdkitRow(dir, image('slow'), keyFile, seconds));
+  if (canHave('qemu-io', { tools: ['qemu-io'] }))
+    rows.push(...(await qemuRows(ours.file, image('driver'), keyFile, rounds)));
+  const twoWorkers = await started(startLuksfuse(dir, image('small'), keyFile, ['--workers', '2']));
+  for (const workload of WORKLOADS) await runWorkload(twoWorkers.file, workload, seconds);
+  rows.push(memoryRow(peer, twoWorkers));
+  for (const one of running.reverse()) await one.stop();
+  return rows;
 }
 
 const { values } = parseArgs({
@@ -174,12 +183,24 @@ const { values } = parseArgs({
 const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
 const memoryRoot = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
 const dir = fs.mkdtempSync(path.join(memoryRoot, `${TEMP_PREFIX}${process.pid}-`));
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.once(signal, async () => {
+    await leaveNothing(dir);
+    process.exit(status);
+  });
+}
 try {
-  const rows = [
-    ...(await bench(dir, rounds, seconds)),
-    ...(await reencryptRows(dir, rounds, REENCRYPT_BYTES)),
-    await onlineRow(dir, rounds, seconds, REENCRYPT_BYTES),
-  ];
+  const rows: Row[] = [];
+  if (canHave('mounts', { fuse: true, tools: ['fio', 'qemu-img', 'qemu-storage-daemon'] }))
+    rows.push(...(await bench(dir, rounds, seconds)));
+  if (canHave('cryptsetup', { tools: ['cryptsetup'] })) {
+    rows.push(await unlockRow(dir, rounds), ...(await reencryptRows(dir, rounds, REENCRYPT_BYTES)));
+    if (canHave('a reader online', { fuse: true, tools: ['fio'] }))
+      rows.push(await onlineRow(dir, rounds, seconds, REENCRYPT_BYTES));
+  }
   const notes = [
     `LUKS1, aes-256-xts, 512-byte sectors, a ${IMAGE_BYTES / GiB} GiB image in ${memoryRoot}; fio, direct, libaio, ` +
       `${seconds} s a run, ${rounds} interleaved rounds, medians.`,
@@ -190,5 +211,5 @@ try {
   process.stdout.write(report);
   if (values.write) fs.writeFileSync(RESULTS, `${RESULTS_HEAD}${report}`);
 } finally {
-  fs.rmSync(dir, { recursive: true, force: true });
+  await leaveNothing(dir);
 }

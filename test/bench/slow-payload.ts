@@ -37,8 +37,8 @@ function row(what: string, peer: string, allowed: number, ours: number): Row {
   };
 }
 
-/** Beside all that so many requests, each as long as the delay, can be at best. */
-async function storeRow(dir: string, image: string, seconds: number): Promise<Row> {
+/** Beside all that so many requests, each as long as the delay, can be at best. The first run lets the pool grow. */
+export async function storeRow(dir: string, image: string, seconds: number): Promise<Row> {
   const allowed = (RANDOM_READ.queueDepth * 1000) / DELAY_MS;
   const mount = await startNullMount(dir, image, DELAY_MS);
   try {
@@ -50,8 +50,8 @@ async function storeRow(dir: string, image: string, seconds: number): Promise<Ro
   }
 }
 
-/** Beside what fio gets from the slow file itself. */
-async function nbdkitRow(dir: string, image: string, keyFile: string, seconds: number): Promise<Row> {
+/** Beside what fio gets from the slow file itself. The first run lets the pool grow. */
+export async function nbdkitRow(dir: string, image: string, keyFile: string, seconds: number): Promise<Row> {
   const mountpoint = path.join(dir, 'slow');
   fs.mkdirSync(mountpoint);
   const file = path.join(mountpoint, 'nbd');
@@ -59,6 +59,7 @@ async function nbdkitRow(dir: string, image: string, keyFile: string, seconds: n
   const serve = `nbdfuse --readonly ${file} --unix "$unixsocket"`;
   const args = ['-f', '-t', '64', '--readonly', '-U', '-', ...filter, '--run', serve];
   const child = spawn('nbdkit', args, { stdio: 'ignore' });
+  await once(child, 'spawn');
   try {
     await waitUntil('nbdfuse serves', () => findMount(mountpoint) !== null && fs.existsSync(file));
     const allowed = await runWorkload(file, RANDOM_READ, seconds);
@@ -75,14 +76,4 @@ async function nbdkitRow(dir: string, image: string, keyFile: string, seconds: n
     await mustRun('fusermount3', ['-u', mountpoint]);
     await exit;
   }
-}
-
-/** The first run of each lets the pool grow and does not count. */
-export async function slowPayloadRows(
-  dir: string,
-  image: string,
-  keyFile: string,
-  seconds: number,
-): Promise<Row[]> {
-  return [await storeRow(dir, image, seconds), await nbdkitRow(dir, image, keyFile, seconds)];
 }

@@ -64,6 +64,37 @@ t.test('a command that waits for its key', { skip }, async (t) => {
   await checkClosed(t, [child.pid!], 'a command');
 });
 
+t.test('a signal that comes before the program could take it', { skip }, async (t) => {
+  const pair = await makePair(t, { type: 'luks2' });
+  const words = ['cat', '--header', pair.headerFile, '--key-command', 'sleep 60', pair.payload];
+  const children = [10, 20, 30, 40, 60, 80, 100].map((ms) => {
+    const child = spawn(PROGRAM, words, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: cleanEnv(),
+      detached: true,
+    });
+    t.teardown(() => {
+      if (isRunning(child.pid!)) process.kill(-child.pid!, 'SIGKILL');
+    });
+    let said = '';
+    child.stderr!.setEncoding('utf8').on('data', (text) => {
+      said += text;
+    });
+    return { child, said: () => said, signalled: delay(ms).then(() => child.kill('SIGUSR1')) };
+  });
+  await Promise.all(children.map(({ signalled }) => signalled));
+  await delay(4000);
+  for (const { child, said } of children) {
+    if (child.exitCode === null && child.signalCode === null)
+      t.strictSame(listPorts(child.pid!), [], 'none listens');
+    else if (child.signalCode !== null) t.equal(child.signalCode, 'SIGUSR1', 'it was not even node');
+    else {
+      t.equal(child.exitCode, 5);
+      t.match(said(), /SIGUSR1.*start again/);
+    }
+  }
+});
+
 t.test('what the environment has for node', { skip }, async (t) => {
   const pair = await makePair(t, { type: 'luks2' });
   const env = { NODE_OPTIONS: '--inspect=127.0.0.1:0 --report-on-signal', LD_PRELOAD: '', SOME_SECRET: 'x' };

@@ -3,32 +3,23 @@
  * refused leaves the mount as it was.
  */
 import fs from 'node:fs';
-import path from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { makePair } from '../kit/cryptsetup.js';
-import { luksfuse, mountVolume, PROJECT_DIR } from '../kit/luksfuse.js';
+import { installCopy } from '../kit/installed.js';
+import { luksfuse, mountVolume } from '../kit/luksfuse.js';
 import { findHolders, isRunning, readProcFile } from '../kit/processes.js';
 import { skipUnless } from '../kit/requirements.js';
 import { type RunResult, run } from '../kit/run.js';
 import { statusOf } from '../kit/serving.js';
-import { makeTempDir } from '../kit/temp.js';
 
 const MiB = 1024 * 1024;
 const skip = skipUnless({ root: true, fuse: true, tools: ['cryptsetup', 'fio'] });
 
-/** The program, installed once more. */
-function installCopy(t: Test): { dir: string; program: string; entry: string } {
-  const dir = path.join(makeTempDir(t), 'installed');
-  fs.mkdirSync(dir);
-  for (const name of ['bin', 'dist/lib', 'package.json']) {
-    fs.cpSync(path.join(PROJECT_DIR, name), path.join(dir, name), { recursive: true });
-  }
-  fs.symlinkSync(path.join(PROJECT_DIR, 'node_modules'), path.join(dir, 'node_modules'));
-  const entry = path.join(dir, 'dist/lib/program/server-main.js');
-  return { dir, program: path.join(dir, 'bin/luksfuse'), entry };
-}
-
-const programOf = (pid: number) => readProcFile(pid, 'cmdline').toString().split('\0')[1];
+const programOf = (pid: number) =>
+  readProcFile(pid, 'cmdline')
+    .toString()
+    .split('\0')
+    .find((word) => word.endsWith('/server-main.js'));
 
 const LOAD_MS = 5000;
 

@@ -7,6 +7,7 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import { MemoryDevice } from '../../lib/device.js';
 import { readHeader } from '../../lib/format/header.js';
+import { verifyVolumeKey } from '../../lib/keyslot/digest.js';
 import { openKeyslot } from '../../lib/keyslot/open.js';
 import { formatVolume } from '../../lib/volume/create.js';
 import { type LooseJson, withJson } from '../kit/luks2-image.js';
@@ -137,4 +138,78 @@ t.test('LUKS1: iterations of keyslot and digest', async (t) => {
     const { code, stderr } = await luksfuse(args, { timeoutMs: PATIENCE_MS });
     t.match(`${code}: ${stderr}`, /^4: .*4294967295 iterations.*--force-kdf-limits/);
   }
+});
+
+/** A header with `count` keyslots of this KDF besides number 0, which the passphrase opens at once. */
+function withKeyslots(image: Buffer, count: number, kdf: object): Buffer {
+  return withJson(image, ({ keyslots, digests }) => {
+    const area = keyslots[0].area;
+    for (let id = 1; id <= count; id += 1) {
+      const offset = String(Number(area.offset) + Number(area.size) + id * 4096);
+      const af = { ...keyslots[0].af, stripes: 1 };
+      keyslots[id] = { ...keyslots[0], kdf, af, area: { ...area, offset, size: '4096' } };
+      digests[0].keyslots.push(String(id));
+    }
+  });
+}
+
+const PBKDF2 = (iterations: number) => ({ type: 'pbkdf2', hash: 'sha256', salt: 'AAAA', iterations });
+const GiB_IN_KIB = 1024 * 1024;
+
+for (const [command, argsOf] of Object.entries(UNLOCKING)) {
+  t.test(`${command}: keyslots that are dear only together`, async (t) => {
+    const files = await makeHeader(t, 2);
+    const attempt = async (kdf: object, ...options: string[]) => {
+      fs.writeFileSync(files.header, withKeyslots(files.image, 20, kdf));
+      const args = [command, '--key-file', files.keyFile, ...options, ...argsOf(files)];
+      const { code, stderr } = await luksfuse(args, { timeoutMs: PATIENCE_MS });
+      return `${code}: ${stderr}`;
+    };
+    const refused =
+      /^4: .*digests to try ask together for .* times.*--force-kdf-limits, or for one keyslot --key-slot/;
+    t.match(await attempt(PBKDF2(200_000_000)), refused);
+    t.match(await attempt(argon2({ time: 900, memory: GiB_IN_KIB })), refused);
+    if (command !== 'test-key') return;
+    t.match(await attempt(PBKDF2(200_000_000), '--key-slot', '0'), /^0: /, 'one alone');
+    t.match(await attempt(PBKDF2(200_000_000), '--force-kdf-limits'), /^0: /, 'insisted on');
+  });
+}
+
+t.test('as many keyslots as there can be, as dear as real ones', async (t) => {
+  const { image } = await makeHeader(t, 2);
+  for (const kdf of [argon2({ time: 10, memory: GiB_IN_KIB }), PBKDF2(8_000_000)]) {
+    const device = new MemoryDevice(withKeyslots(image, 31, kdf), 'real');
+    const opened = await openKeyslot(device, readHeader(device), PASSPHRASE);
+    t.equal(opened?.keyslot, 0);
+    opened?.volumeKey.destroy();
+  }
+});
+
+t.test('digests that are dear only together', async (t) => {
+  const { image } = await makeHeader(t, 2);
+  const dear = withJson(image, ({ segments, digests }) => {
+    digests[0].iterations = 400_000_000;
+    for (let id = 1; id < 8; id += 1) {
+      digests[id] = { ...digests[0], keyslots: [], segments: [String(id)] };
+      segments[id] = { ...segments[0], size: '4096', offset: String(id * 4096) };
+    }
+    segments[0].size = '4096';
+  });
+  const device = new MemoryDevice(dear, 'digests');
+  const refusal = { code: 'UNSUPPORTED', message: /ask together for/ };
+  await t.rejects(verifyVolumeKey(readHeader(device), Buffer.alloc(64)), refusal);
+});
+
+t.test('LUKS1: keyslots that are dear only together', async (t) => {
+  const files = await makeHeader(t, 1);
+  const image = Buffer.from(files.image);
+  for (let id = 1; id < 8; id += 1) {
+    image.writeUInt32BE(0x00ac71f3, 208 + id * 48);
+    image.writeUInt32BE(200_000_000, 208 + id * 48 + 4);
+  }
+  fs.writeFileSync(files.header, image);
+  const test = ['test-key', '--key-file', files.keyFile, files.header];
+  const { code, stderr } = await luksfuse(test, { timeoutMs: PATIENCE_MS });
+  t.match(`${code}: ${stderr}`, /^4: .*ask together for/);
+  t.equal((await luksfuse([...test, '-S', '0'], { timeoutMs: PATIENCE_MS })).code, 0);
 });

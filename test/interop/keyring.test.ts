@@ -73,6 +73,33 @@ t.test('where a token does not help, the passphrase is read as ever', { skip }, 
   t.equal(`${named.stdout}`, 'Keyslot 0 opens.\n', 'a key that is named comes alone');
 });
 
+t.test('one key that many tokens name is tried once', { skip }, async (t) => {
+  const { header, second, keyFile } = await makeTokenHeader(t, 0, 'luksfuse-test');
+  for (const [id, keyslot] of [
+    [1, 1],
+    [2, 0],
+  ]) {
+    const token = ['--token-id', `${id}`, '--key-slot', `${keyslot}`, '--key-description', 'luksfuse-test'];
+    await cryptsetup('token', 'add', ...token, header);
+  }
+  const wrong = path.join(path.dirname(header), 'wrong');
+  fs.writeFileSync(wrong, 'wrong');
+  const test = `DEBUG=luksfuse:keyslot ${TEST_KEY} ${header} < /dev/null`;
+  const { code, stderr } = await withKey('luksfuse-test', wrong, test);
+  t.equal(code, 1);
+  t.strictSame(stderr.match(/keyslot \d: not its passphrase/g)?.sort(), [
+    'keyslot 0: not its passphrase',
+    'keyslot 1: not its passphrase',
+  ]);
+  for (const [file, keyslot] of [
+    [second, 1],
+    [keyFile, 0],
+  ] as const) {
+    const opened = await withKey('luksfuse-test', file, `${TEST_KEY} ${header}`);
+    t.equal(`${opened.stdout}`, `Keyslot ${keyslot} opens.\n`);
+  }
+});
+
 const skipQemu = skipUnless({ tools: ['qemu-img', 'qemu-io', 'keyctl'] });
 
 t.test('a secret in a keyring, by serial as in QEMU, and by description', { skip: skipQemu }, async (t) => {

@@ -105,3 +105,43 @@ t.test('converting to LUKS1 drops the record', { skip }, async (t) => {
   t.equal((await mount()).code, 0);
   await umount();
 });
+
+t.test('no pairing is recorded in the middle of a reencryption', { skip }, async (t) => {
+  for (const mode of ['encrypt', 'reencrypt', 'decrypt']) {
+    const { at, mount, umount } = await newPair(t, '--sector-size', '512');
+    if (mode === 'encrypt') fs.rmSync(at('header'));
+    const cheap = mode === 'decrypt' ? [] : ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'];
+    const args = ['-q', '--init-only', '--header', at('header'), '-d', at('key'), at('payload')];
+    await mustLuksfuse([mode, ...cheap, ...args]);
+    const write = ['write', '--pair', '--header', at('header'), '-d', at('key'), at('payload')];
+    const before = fs.readFileSync(at('header'));
+    for (const refused of [await mount('--pair'), await luksfuse(write, { input: Buffer.from('x') })]) {
+      t.equal(refused.code, 4, mode);
+      t.match(refused.stderr, `leave --pair out, or first: luksfuse ${mode} --resume-only`);
+    }
+    t.ok(before.equals(fs.readFileSync(at('header'))));
+    t.equal((await mount()).code, 0, `${mode}: without it`);
+    await umount();
+  }
+});
+
+t.test('segments of two volume keys, and no reencryption that says why', { skip }, async (t) => {
+  const { at, mount } = await newPair(t, '--no-pairing', '--sector-size', '512');
+  const tampered = withJson(fs.readFileSync(at('header')), ({ segments, digests }) => {
+    segments[1] = { ...segments[0], offset: '4096' };
+    segments[0].size = '4096';
+    digests[1] = { ...digests[0], keyslots: [], segments: ['1'] };
+  });
+  fs.writeFileSync(at('header'), tampered);
+  const args = ['--header', at('header'), '-d', at('key'), at('payload')];
+  const input = Buffer.from('x');
+  for (const refused of [
+    await mount(),
+    await mount('--pair'),
+    await luksfuse(['cat', ...args]),
+    await luksfuse(['write', ...args], { input }),
+  ]) {
+    t.equal(refused.code, 4);
+    t.match(refused.stderr, /segments of a reencryption and does not say that one is under way/);
+  }
+});

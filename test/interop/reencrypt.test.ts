@@ -243,7 +243,7 @@ t.test('what is refused', { skip }, async (t) => {
 
 /** Makes the reencryption run the other way, without the keys that its verification takes. */
 function changeDirection(device: Device): Promise<void> {
-  return changeHeader(device, async (header) => {
+  return changeHeader(device, (header) => {
     const { keyslot } = requireReencryption(header);
     const changed = editHeader(header, (document) => {
       objectMember(objectMember(document, 'keyslots'), String(keyslot)).direction = 'backward';

@@ -1,12 +1,19 @@
 /**
  * Which processes keep a mount, and the end of the one that serves it.
  */
+import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MountInfo } from '../../lib/mount/control.js';
 import { mustLuksfuse } from './luksfuse.js';
 
 export async function statusOf(mountpoint: string): Promise<MountInfo> {
   return JSON.parse((await mustLuksfuse(['status', '--json', mountpoint])).stdout.toString()) as MountInfo;
+}
+
+/** Where root's daemon of the mount listens. */
+export function controlSocketOf(mountpoint: string): string {
+  const { dev } = fs.statSync(mountpoint);
+  return `/run/luksfuse/${(dev & 0xff) | ((dev >> 12) & 0xfff00)}.sock`;
 }
 
 /** Kills the server, or the next one where that has just been replaced. Returns its pid. */

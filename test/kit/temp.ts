@@ -19,7 +19,9 @@ export const TEMP_PREFIX = `luksfuse-test-${CHECKOUT}-`;
 const PAYLOAD_ROOT = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
 
 /** The directories in which temporary directories are made. */
-export const TEMP_ROOTS: readonly string[] = [...new Set([os.tmpdir(), PAYLOAD_ROOT])];
+export const TEMP_ROOTS: readonly string[] = [
+  ...new Set([os.tmpdir(), PAYLOAD_ROOT, path.join(PROJECT_DIR, 'dist')]),
+];
 
 /** A new empty directory, removed at the teardown of `t`. */
 export function makeTempDir(t: Test): string {

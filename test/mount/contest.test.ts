@@ -9,7 +9,7 @@ import { luksfuse, mountVolume, mustLuksfuse, unlockArgs } from '../kit/luksfuse
 import { findMount } from '../kit/mounts.js';
 import { skipUnless } from '../kit/requirements.js';
 import { mustRun } from '../kit/run.js';
-import { statusOf } from '../kit/serving.js';
+import { controlSocketOf, statusOf } from '../kit/serving.js';
 import { makeTempDir } from '../kit/temp.js';
 
 const MiB = 1024 * 1024;
@@ -77,8 +77,7 @@ t.test('the daemon is found wherever its mount has got to', { skip }, async (t) 
 t.test('where its socket is gone, umount waits for the payload all the same', { skip }, async (t) => {
   const pair = await makeVolume(t);
   const { mountpoint, file } = await mountVolume(t, pair);
-  const { dev } = fs.statSync(mountpoint);
-  fs.rmSync(`/run/luksfuse/${(dev & 0xff) | ((dev >> 12) & 0xfff00)}.sock`);
+  fs.rmSync(controlSocketOf(mountpoint));
   t.match(await luksfuse(['status', mountpoint]), { code: 4, stderr: /no daemon answers/ });
   fs.writeFileSync(file, Buffer.alloc(4 * MiB, 7), { flag: 'r+' });
   t.match(await luksfuse(['umount', mountpoint]), { code: 0, stderr: '' });

@@ -21,9 +21,8 @@ async function start(t: Test, script: string, totalMs = 60_000): Promise<ServerP
   fs.writeFileSync(entry, `import fs from 'node:fs';\nfs.writeSync(3, '!');\n${script}`);
   const ending = new AbortController();
   t.teardown(() => ending.abort());
-  const program = { node: process.execPath, entry };
   const limits = { totalMs, stalledMs: STALLED_MS };
-  return ServerProcess.start(program, DESCRIPTORS, null, order, new Map(), ending.signal, limits);
+  return ServerProcess.start(entry, DESCRIPTORS, null, order, new Map(), ending.signal, limits);
 }
 
 const COMPUTE = (ms: number) => `for (const end = Date.now() + ${ms}; Date.now() < end; );`;
@@ -57,8 +56,7 @@ t.test('one that is ended by its signal has ended when it is dead, and that is n
   const entry = path.join(makeTempDir(t), 'server.mjs');
   fs.writeFileSync(entry, `import fs from 'node:fs';\nfs.writeSync(3, '!');\n${READY}`);
   const ending = new AbortController();
-  const program = { node: process.execPath, entry };
-  const server = await ServerProcess.start(program, DESCRIPTORS, null, order, new Map(), ending.signal);
+  const server = await ServerProcess.start(entry, DESCRIPTORS, null, order, new Map(), ending.signal);
   ending.abort();
   t.equal(await server.exited, 'SIGKILL');
 });

@@ -14,7 +14,7 @@ async function allTurns(): Promise<void> {
 /** How much of a plan a test looks at. */
 function planOf(name: string): Plan {
   return {
-    program: { node: name, entry: name },
+    entry: name,
     order: { online: null },
     keys: new Map(),
   } as unknown as Plan;
@@ -113,9 +113,9 @@ class World {
   checkServing(server: FakeServer): void {
     if (this.servers.some((other) => other !== server && other.isServing && other.isAlive))
       this.faults.push('two serve at once');
-    const { keys, program } = this.succession.plan;
+    const { keys, entry } = this.succession.plan;
     if (server.plan.keys !== keys) this.faults.push('it serves with other keys than the plan');
-    if (server.plan.program !== program) this.faults.push('it serves by another program than the plan');
+    if (server.plan.entry !== entry) this.faults.push('it serves by another program than the plan');
   }
 
   get serving(): FakeServer | undefined {
@@ -154,9 +154,7 @@ function reencrypt(world: World): Promise<void> {
 
 function upgrade(world: World, name: string): Promise<void> {
   const { succession } = world;
-  return succession.exclusively(() =>
-    succession.handOver({ ...succession.plan, program: { node: name, entry: name } }, false),
-  );
+  return succession.exclusively(() => succession.handOver({ ...succession.plan, entry: name }, false));
 }
 
 const checkAll = (t: Test, { faults }: World) => t.strictSame(faults, []);
@@ -179,7 +177,7 @@ t.test('an upgrade that was begun before a reencryption does not bring the old k
   await world.readyAll();
   await Promise.all([upgraded, reencrypted]);
   t.equal(world.serving!.plan.keys, world.succession.plan.keys);
-  t.match(world.serving!.plan, { program: { node: 'new' }, order: { online: { isPaused: false } } });
+  t.match(world.serving!.plan, { entry: 'new', order: { online: { isPaused: false } } });
   checkAll(t, world);
 });
 
@@ -230,7 +228,7 @@ t.test('a successor that dies at once: a change that must hold holds, another do
     await failing;
     await world.readyAll();
     t.equal(world.succession.plan.keys !== before.keys, isKept);
-    t.equal(world.serving!.plan.program, before.program);
+    t.equal(world.serving!.plan.entry, before.entry);
     world.nowMs += 10_000;
   }
   checkAll(t, world);
