@@ -157,6 +157,7 @@ async function isGone({ kind, address }: MonitorAddress): Promise<boolean> {
       (await connect({ kind, address })).close();
       return false;
     } catch (error) {
+      if (!isMonitorLost(error)) return false;
       const { code } = ((error as LuksError).cause ?? {}) as NodeJS.ErrnoException;
       if (code === 'ECONNREFUSED' || code === 'ENOENT') return true;
     }

@@ -17,9 +17,12 @@ export interface ProgramOptions {
   /** A descriptor for the program to have as INHERITED_FD. */
   inheritedFd?: number;
   env?: Record<string, string>;
-  /** After this it is left to itself: what waits in the kernel cannot always be killed. */
+  /** After this it is left to itself: what waits in the kernel cannot always be killed. Else LIMIT_MS. */
   timeoutMs?: number;
 }
+
+/** A slow disk with much to write, and it still has an end. */
+export const LIMIT_MS = 600_000;
 
 export interface ProgramResult {
   status: number;
@@ -29,7 +32,7 @@ export interface ProgramResult {
 /** Resolves when the program has ended. Throws UNSUPPORTED where it cannot be started, DEVICE_IO where it takes too long. */
 export function runProgram(program: string, args: string[], options: ProgramOptions): Promise<ProgramResult> {
   debug('%s %s', program, args.join(' '));
-  const { inheritedFd, env, timeoutMs } = options;
+  const { inheritedFd, env, timeoutMs = LIMIT_MS } = options;
   return new Promise((resolve, reject) => {
     const isPlain = args.every(isUtf8);
     const child = spawn(isPlain ? program : 'xargs', isPlain ? args : ['-0', program], {
@@ -47,9 +50,14 @@ export function runProgram(program: string, args: string[], options: ProgramOpti
       child.kill('SIGKILL');
       child.unref();
       child.stderr?.destroy();
-      reject(new LuksError('DEVICE_IO', `${program} was not done in ${timeoutMs! / 1000} s`));
+      reject(
+        new LuksError(
+          'DEVICE_IO',
+          `${program} was not done in ${timeoutMs / 1000} s; see whether the storage answers`,
+        ),
+      );
     };
-    const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
+    const timer = setTimeout(giveUp, timeoutMs);
     let stderr = '';
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;

@@ -20,6 +20,8 @@ import { type ErrorRecord, fromErrorRecord, type MountInfo, toErrorRecord } from
 import { LINE_FD, PAYLOAD_FD, sendOrder } from './order.js';
 import type { ServeOptions } from './serve-options.js';
 
+/** How long a daemon may take to mount: longer than `mount` (LIMIT_MS) or its server (START_LIMITS) may. */
+const STARTING_MS = 1_800_000;
 /** How long a daemon that has said why it failed may take to end. */
 const ENDING_MS = 5000;
 
@@ -51,14 +53,19 @@ export async function startDaemon(
   const exit = once(child, 'exit');
   const line = child.stdio[LINE_FD] as Duplex;
   const device = { ...payload.handle, fd: PAYLOAD_FD };
+  // Without its line it undoes what it has made, when it comes to that.
+  const timer = setTimeout(() => line.destroy(), STARTING_MS).unref();
   await sendOrder(line, { device, layout, options, mount: null, hasPrompt: false, online: null }, keys);
   const answer = await text(line).catch(() => '');
+  clearTimeout(timer);
   const parsed = answer ? (JSON.parse(answer) as Answer) : null;
   // One that failed has its claim on the payload until it is gone, and who tries again must not find that.
   if (!parsed || 'error' in parsed) await Promise.race([exit, delay(ENDING_MS, undefined, { ref: false })]);
   child.unref();
-  if (!parsed)
-    throw new LuksError('DEVICE_IO', 'the daemon ended before its mount answered; see --foreground');
+  if (!parsed) {
+    const how = child.exitCode === null && child.signalCode === null ? 'got nowhere' : 'ended';
+    throw new LuksError('DEVICE_IO', `the daemon ${how} before its mount answered; see --foreground`);
+  }
   if ('error' in parsed) throw fromErrorRecord(parsed.error);
   return parsed.mount;
 }

@@ -5,14 +5,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { unmountFuse } from '../fuse/mount-helper.js';
-import { runProgram } from '../fuse/program.js';
+import { LIMIT_MS, runProgram } from '../fuse/program.js';
 import { isClaimed } from '../image-lock.js';
 import { forgetAttachments, listAttachments } from './attachments.js';
 import { ControlClient } from './control.js';
 import { type MountEntry, requireMount } from './mount-table.js';
 
-/** How long storage may take for what a mount has written: a slow disk with much to write, and it still has an end. */
-const CLOSING_MS = 600_000;
+/** How long storage may take for what a mount has written. */
+const CLOSING_MS = LIMIT_MS;
 /** How long the kernel may take for a mount whose daemon does not answer. */
 const UNANSWERED_MS = 10_000;
 const LOOK_MS = 100;

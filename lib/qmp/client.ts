@@ -50,7 +50,10 @@ export class QmpClient implements Monitor {
     const client = new QmpClient(path);
     try {
       const silent = () =>
-        new LuksError('BUSY', `${client.name} sends no greeting; another client may have its monitor`);
+        new LuksError(
+          'BUSY',
+          `${client.name} sends no greeting; another client may have its monitor, or it is stopped`,
+        );
       await client.#wait(({ QMP }) => QMP !== undefined, greetingMs, silent);
       await client.execute({ execute: 'qmp_capabilities' });
       return client;
@@ -62,7 +65,11 @@ export class QmpClient implements Monitor {
 
   async execute(command: QmpCommand): Promise<unknown> {
     const id = ++this.#lastId;
-    const silent = () => new LuksError('DEVICE_IO', `${this.name} does not answer ${command.execute}`);
+    const silent = () =>
+      new LuksError(
+        'DEVICE_IO',
+        `${this.name} does not answer ${command.execute}; see whether it is stopped`,
+      );
     // What has no id answers what was no QMP, and there is no other command that it could be about.
     const isAnswer = (message: Message) => message.id === id || (!('id' in message) && 'error' in message);
     const answer = this.#wait(isAnswer, ANSWER_MS, silent);

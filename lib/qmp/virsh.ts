@@ -15,15 +15,17 @@ const LOOK_MS = 200;
 export class VirshMonitor implements Monitor {
   readonly name: string;
   readonly #domain: string;
+  readonly #answerMs: number;
 
-  private constructor(domain: string) {
+  private constructor(domain: string, answerMs: number) {
     this.#domain = domain;
+    this.#answerMs = answerMs;
     this.name = `QEMU of domain ${domain}`;
   }
 
   /** @throws LuksError UNSUPPORTED where there is no virsh, DEVICE_IO where the domain does not run */
-  static async connect(domain: string): Promise<VirshMonitor> {
-    const monitor = new VirshMonitor(domain);
+  static async connect(domain: string, answerMs = ANSWER_MS): Promise<VirshMonitor> {
+    const monitor = new VirshMonitor(domain, answerMs);
     await monitor.execute({ execute: 'query-version' });
     return monitor;
   }
@@ -46,9 +48,11 @@ export class VirshMonitor implements Monitor {
   #run(command: string): Promise<string> {
     const args = ['qemu-monitor-command', '--', this.#domain, command];
     const options = {
-      ...{ timeout: ANSWER_MS, killSignal: 'SIGKILL' as const, maxBuffer: MAX_ANSWER_BYTES },
+      timeout: this.#answerMs,
+      killSignal: 'SIGKILL',
+      maxBuffer: MAX_ANSWER_BYTES,
       env: { ...process.env, LC_ALL: 'C' },
-    };
+    } as const;
     return new Promise((resolve, reject) => {
       execFile('virsh', args, options, (cause, stdout, stderr) => {
         if (!cause) {
@@ -56,7 +60,8 @@ export class VirshMonitor implements Monitor {
         } else if (cause.code === 'ENOENT') {
           reject(new LuksError('UNSUPPORTED', 'cannot run virsh; install libvirt-clients', { cause }));
         } else {
-          const why = stderr.trim() || cause.message;
+          const late = `virsh was not done in ${this.#answerMs / 1000} s; see whether libvirtd and the domain run`;
+          const why = cause.killed && !cause.code ? late : stderr.trim() || cause.message;
           reject(new LuksError('DEVICE_IO', `${this.name} cannot be reached: ${why}`, { cause }));
         }
       });

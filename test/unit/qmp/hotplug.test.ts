@@ -200,3 +200,15 @@ t.test('the same by way of virsh', async (t) => {
   await unplugDisk(monitor, 'd', { timeoutMs: 5000 });
   t.ok(machine.isClean());
 });
+
+t.test('a virsh that hangs, whatever signals it ignores', async (t) => {
+  const dir = makeTempDir(t);
+  const before = process.env.PATH!;
+  t.teardown(() => Object.assign(process.env, { PATH: before }));
+  fs.writeFileSync(path.join(dir, 'virsh'), "#!/bin/sh\ntrap '' TERM\nexec sleep 1000000\n", { mode: 0o755 });
+  process.env.PATH = `${dir}:${before}`;
+  await t.rejects(VirshMonitor.connect('vm', 500), {
+    code: 'DEVICE_IO',
+    message: /domain vm cannot be reached: virsh was not done in 0.5 s/,
+  });
+});
