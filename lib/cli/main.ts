@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { isSystemError, LuksError } from '../errors.js';
 import { readArguments, useRawNames } from '../native/raw-names.js';
 import { requireNoDebugger, shieldProcess } from '../native/shield.js';
+import { filterTraces } from '../visible.js';
 import { addCommands } from './commands.js';
 import { expandCommandLine } from './mount-options.js';
 import { print, ReaderGone, tell } from './output.js';
@@ -96,6 +97,7 @@ function failUnfinished(): void {
 export async function main(argv: string[]): Promise<void> {
   shieldProcess();
   useRawNames();
+  filterTraces();
   process.once('exit', failUnfinished);
   try {
     const commandLine = expandCommandLine(readArguments(argv));

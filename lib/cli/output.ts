@@ -8,6 +8,7 @@ import type { Command } from 'commander';
 import { isSystemError, LuksError } from '../errors.js';
 import { encodeName, showRawBytes } from '../native/raw-names.js';
 import { sleepSync } from '../sleep.js';
+import { visible } from '../visible.js';
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -24,14 +25,6 @@ export function addJsonOption(command: Command): Command {
 
 /** The reader of standard output has gone away, as head(1) does when it has enough. The program then ends in peace. */
 export class ReaderGone extends Error {}
-
-/** Controls but tab and newline (C0, DEL, C1), and what turns the direction of text. Legal in JSON too, as it is shown. */
-export function visible(text: string): string {
-  return text.replace(
-    /[^\P{Cc}\t\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
 
 function writeAll(fd: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) {

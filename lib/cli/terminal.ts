@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import tty from 'node:tty';
 import { wipe } from '../bytes.js';
 import { LuksError } from '../errors.js';
-import { visible } from './output.js';
+import { visible } from '../visible.js';
 
 /** As cryptsetup's limit for passphrases that are typed. */
 const MAX_PASSPHRASE_BYTES = 512;

@@ -12,6 +12,7 @@ import { LuksError, systemError } from '../errors.js';
 import { useRawNames } from '../native/raw-names.js';
 import { closeInherited, requireNoDebugger, shieldProcess } from '../native/shield.js';
 import { fillFrom } from '../stream.js';
+import { filterTraces } from '../visible.js';
 import type { VolumeLayout } from '../volume/layout.js';
 import type { OnlineOrder } from '../volume/online.js';
 import type { MountRecord } from './fuse-mount.js';
@@ -106,6 +107,7 @@ function readExactly(fd: number, buffer: Uint8Array): void {
 export async function receiveOrder(): Promise<{ order: Order; keys: VolumeKeys }> {
   shieldProcess();
   useRawNames();
+  filterTraces();
   closeInherited(PROMPT_FD);
   fs.writeSync(LINE_FD, SHIELDED);
   const length = Buffer.alloc(LENGTH_BYTES);

@@ -100,3 +100,22 @@ t.test('nothing that is read steers the terminal', async (t) => {
     'a program is told all of it',
   );
 });
+
+t.test('a name that would steer the terminal, in traces too', async (t) => {
+  const { payload, keyFile } = makeFiles(t);
+  const name = path.join(makeTempDir(t), '\u001b[31mred');
+  const made = ['format', '-q', ...FAST_PBKDF2, '--key-file', keyFile, '--header', name, payload];
+  const { stderr } = await luksfuse(made, { env: { DEBUG: 'luksfuse:*' } });
+  t.match(stderr, /luksfuse:/, 'it traces');
+  t.notMatch(stderr, '\u001b');
+  const refused = await luksfuse(['dump', `${name}x`], { env: { DEBUG: 'luksfuse:*' } });
+  t.notMatch(refused.stderr, '\u001b');
+  t.match(refused.stderr, '\\u001b[31mred');
+  const command = await luksfuse(
+    ['cat', '--key-command', ': \u001b[31m; exit 1', '--header', name, payload],
+    {
+      env: { DEBUG: 'luksfuse:*' },
+    },
+  );
+  t.notMatch(command.stderr, '\u001b');
+});
