@@ -146,9 +146,10 @@ export class Device implements ReadableDevice {
   /** Fills `buffer` from `offsetBytes`; returns the bytes read, fewer only at the end of the device. */
   readAt(buffer: Uint8Array, offsetBytes: number): number {
     requireRange(offsetBytes, buffer.length);
+    const { fd } = this;
     let done = 0;
     while (done < buffer.length) {
-      const count = readInto(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
+      const count = readInto(fd, buffer, done, buffer.length - done, offsetBytes + done);
       if (count === 0) break;
       done += count;
     }
@@ -163,9 +164,10 @@ export class Device implements ReadableDevice {
   /** Writes all of `buffer` at `offsetBytes`, or throws with the system's errno; part of it may be written then. */
   writeAt(buffer: Uint8Array, offsetBytes: number): void {
     requireRange(offsetBytes, buffer.length);
+    const { fd } = this;
     let done = 0;
     while (done < buffer.length) {
-      const count = writeFrom(this.fd, buffer, done, buffer.length - done, offsetBytes + done);
+      const count = writeFrom(fd, buffer, done, buffer.length - done, offsetBytes + done);
       // A device that takes nothing and names no error would be asked for ever.
       if (count === 0) throw systemError('EIO', 'write');
       done += count;

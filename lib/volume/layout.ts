@@ -4,7 +4,7 @@
  */
 import { alignDown, formatBytes } from '../bytes.js';
 import { IV_SECTOR_BYTES } from '../crypto/sector-cipher.js';
-import type { Device } from '../device.js';
+import { type Device, requireRange } from '../device.js';
 import { LuksError } from '../errors.js';
 import {
   findDigestOfSegment,
@@ -205,6 +205,7 @@ function checkWindow(
   plaintextBytes: number,
 ): Pick<VolumeLayout, 'windowOffsetBytes' | 'sizeBytes'> {
   const { offsetBytes } = window;
+  requireRange(offsetBytes, window.sizeBytes ?? 0);
   const sizeBytes = window.sizeBytes ?? plaintextBytes - offsetBytes;
   const sectorSizeBytes = Math.max(...segments.map((segment) => segment.sectorSizeBytes));
   if (offsetBytes % sectorSizeBytes !== 0 || sizeBytes % sectorSizeBytes !== 0) {

@@ -5,7 +5,7 @@
 import { createCipheriv, randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { wipe } from '../bytes.js';
-import type { Device } from '../device.js';
+import { type Device, requireRange } from '../device.js';
 import { lockImage } from '../image-lock.js';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -20,6 +20,7 @@ export async function wipePayload(
   onProgress: (doneBytes: number, totalBytes: number) => void = () => {},
 ): Promise<void> {
   lockImage(payload, 'writer');
+  requireRange(offsetBytes, 0);
   const key = randomBytes(32);
   const noise = createCipheriv('aes-256-ctr', key, randomBytes(16));
   wipe(key);

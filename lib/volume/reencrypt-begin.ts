@@ -101,7 +101,7 @@ export function withoutPairing(header: LuksHeader): LuksHeader {
 
 /**
  * Makes a detached header for a payload that is plaintext, and begins its encryption. Resolves to the header.
- * Throws as `formatVolume` does.
+ * Claims and throws as `formatVolume` does.
  */
 export function beginEncryption(
   paths: Required<VolumePaths>,

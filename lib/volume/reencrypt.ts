@@ -264,7 +264,7 @@ export async function surveyReencryption(
 /**
  * Goes on with the reencryption and resolves to how far it is: all of it, or less where `isStopped` said so.
  * Throws BUSY, LostData, DEVICE_IO, HEADER_CORRUPT; the state on storage can be gone on from whatever happens,
- * but for resilience `none`.
+ * but for resilience `none`. What keeps others away is the claim of `openReencryption` on the devices of `target`.
  */
 export async function runReencryption(
   target: ReencryptionTarget,

@@ -36,11 +36,11 @@ interface Owned {
 }
 
 export class Volume {
-  readonly handle: VolumeHandle;
   readonly sizeBytes: number;
   /** The smallest unit that is written without reading first. */
   readonly blockSizeBytes: number;
   readonly isReadOnly: boolean;
+  readonly #handle: VolumeHandle;
   readonly #device: Device;
   readonly #segments: readonly VolumeSegment[];
   readonly #row: SegmentRow;
@@ -50,7 +50,7 @@ export class Volume {
   #isOpen = true;
 
   private constructor(handle: VolumeHandle, device: Device, owned: Owned | null) {
-    this.handle = handle;
+    this.#handle = handle;
     this.sizeBytes = handle.layout.sizeBytes;
     this.blockSizeBytes = Math.max(...handle.layout.segments.map((segment) => segment.sectorSizeBytes));
     this.isReadOnly = device.isReadOnly;
@@ -101,7 +101,14 @@ export class Volume {
 
   /** A buffer that `read` and `write` work in without a copy; it is never freed before its thread ends. */
   static allocateIoBuffer(sizeBytes: number): Buffer {
+    requireRange(0, sizeBytes);
     return allocateIoBuffer(sizeBytes);
+  }
+
+  /** For other threads, until it is closed: EBADF then, for its keys and its descriptor are gone. */
+  get handle(): VolumeHandle {
+    this.#requireOpen();
+    return this.#handle;
   }
 
   /** Which implementation of the cipher runs in this thread. */
@@ -172,7 +179,7 @@ export class Volume {
    */
   discard(offsetBytes: number, lengthBytes: number): void {
     this.#requireWritable();
-    if (!this.handle.layout.allowsDiscards) throw systemError('EOPNOTSUPP', 'fallocate');
+    if (!this.#handle.layout.allowsDiscards) throw systemError('EOPNOTSUPP', 'fallocate');
     this.#checkRange(offsetBytes, lengthBytes);
     this.#eachPart('writer', offsetBytes, lengthBytes, (segment, { startBytes, count }) =>
       segment.discard(startBytes, count),
@@ -225,7 +232,7 @@ export class Volume {
 
   /** A volume offset in the layout's count: the volume may be a window into it. */
   #toLayout(offsetBytes: number): number {
-    return this.handle.layout.windowOffsetBytes + offsetBytes;
+    return this.#handle.layout.windowOffsetBytes + offsetBytes;
   }
 
   #requireOpen(): void {

@@ -108,6 +108,19 @@ t.test('encrypt, reencrypt and decrypt in place, stopped and gone on with', asyn
   }
 });
 
+t.test('a window or a wipe begins at no place before the data', async (t) => {
+  const { header, payload } = await newVolume(makeTempDir(t));
+  const before = fs.readFileSync(payload);
+  const device = Device.open(payload, { isReadOnly: false });
+  for (const offsetBytes of [-4096, 0.5, Number.NaN]) {
+    const options = { headerPath: header, window: { offsetBytes } };
+    await t.rejects(openVolume(payload, { passphrase: PASSPHRASE }, options), { code: 'BAD_ARGUMENT' });
+    await t.rejects(wipePayload(device, offsetBytes), { code: 'BAD_ARGUMENT' });
+  }
+  device.close();
+  t.ok(fs.readFileSync(payload).equals(before));
+});
+
 t.test('openVolume claims payload and header until the volume is closed', async (t) => {
   const { header, payload } = await newVolume(makeTempDir(t));
   const open = (isReadOnly: boolean) =>

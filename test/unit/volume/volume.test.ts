@@ -191,46 +191,10 @@ t.test('a closed volume has wiped its key', async (t) => {
   t.throws(() => fs.fstatSync(device.fd), { code: 'EBADF' });
 });
 
-t.test('offsets and lengths are counts of bytes', async (t) => {
+t.test('behind the end there is nothing', async (t) => {
   const volume = openOn(newPayload(t), { windowOffsetBytes: 512, sizeBytes: 4096 });
-  for (const bad of [-1, -512, 0.5, Number.NaN, 2 ** 53, '0', undefined]) {
-    const offset = bad as number;
-    const error = { code: 'BAD_ARGUMENT' };
-    t.throws(() => volume.read(Buffer.alloc(1), offset), error, `read at ${bad}`);
-    t.throws(() => volume.write(Buffer.alloc(1), offset), error, `write at ${bad}`);
-    t.throws(() => volume.zeroRange(offset, 1), error);
-    t.throws(() => volume.zeroRange(0, offset), error);
-    t.throws(() => volume.allocate(0, offset), error);
-  }
-  t.equal(volume.read(Buffer.alloc(10), 5000), 0, 'behind the end there is nothing');
+  t.equal(volume.read(Buffer.alloc(10), 5000), 0);
   volume.close();
-});
-
-t.test('closed is closed, whoever has the number of its descriptor by now', async (t) => {
-  const file = newPayload(t);
-  const volume = openOn(file, { allowsDiscards: true });
-  const device = Device.open(file, { isReadOnly: false });
-  volume.close();
-  device.close();
-  const other = path.join(t.testdirName, 'other');
-  fs.writeFileSync(other, Buffer.alloc(64 * 1024, 1));
-  const fds = [1, 2, 3].map(() => fs.openSync(other, 'r+'));
-  const error = { code: 'EBADF' };
-  t.throws(() => volume.read(Buffer.alloc(512), 0), error);
-  t.throws(() => volume.write(Buffer.alloc(512), 0), error);
-  t.throws(() => volume.zeroRange(0, 512), error);
-  t.throws(() => volume.allocate(0, 512), error);
-  t.throws(() => volume.discard(0, 512), error);
-  t.throws(() => volume.sync(), error);
-  t.throws(() => device.readAt(Buffer.alloc(512), 0), error);
-  t.throws(() => device.writeAt(Buffer.alloc(512), 0), error);
-  t.throws(() => device.discard(0, 512), error);
-  t.throws(() => device.sync(), error);
-  t.throws(() => device.handle, error);
-  volume.close();
-  device.close();
-  for (const fd of fds) fs.closeSync(fd);
-  t.ok(fs.readFileSync(other).equals(Buffer.alloc(64 * 1024, 1)));
 });
 
 t.test('what fails gives back what it took', async (t) => {
