@@ -63,6 +63,8 @@ async function serve(order: Order, keys: VolumeKeys): Promise<void> {
   const ended = closeVolumeAfter(volume, session, async () => {
     await online?.stop();
     online?.close();
+    // Before the payload, whose claim tells others that nobody has it open any more.
+    fs.closeSync(WITNESS_FD);
   });
   const describe = () => describeMount(volume, session, options, online?.progress);
   let isServing = false;

@@ -211,7 +211,7 @@ export class Supervisor implements Attended {
     destroyKeys(this.#succession.plan.keys);
     this.#mount.close();
     this.#succession.server.release();
-    for (const fd of [PAYLOAD_FD, HEADER_FD, this.#memoryFd, this.#witnessFd]) fs.closeSync(fd);
+    for (const fd of [this.#witnessFd, this.#memoryFd, HEADER_FD, PAYLOAD_FD]) fs.closeSync(fd);
     return error;
   }
 }

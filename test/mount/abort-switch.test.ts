@@ -15,7 +15,7 @@ const CONNECTIONS = '/sys/fs/fuse/connections';
 function showConnections(t: Test): void {
   if (fs.readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${CONNECTIONS} `)) return;
   execFileSync('mount', ['-t', 'fusectl', 'none', CONNECTIONS]);
-  t.teardown(() => execFileSync('umount', [CONNECTIONS]));
+  t.teardown(() => execFileSync('umount', ['--lazy', CONNECTIONS]));
 }
 
 /** A mount that nobody serves. */
