@@ -48,6 +48,8 @@ cat >/usr/local/sbin/write-and-power-off <<'END'
 #!/bin/sh
 set -e
 mount -o loop /run/hand/payload /data/hand
+# It is not systemd's to unmount before systemd has seen it, which a busy machine delays.
+timeout 60 sh -c 'until systemctl --quiet is-active data-hand.mount; do sleep 0.1; done'
 for name in fstab unit hand; do
   mountpoint /data/$name
   seq 1 100000 >/data/$name/synced
