@@ -3,7 +3,6 @@
  * where key material lies and how it is described changes. Wherever the writes are cut, one of the two
  * headers is whole and opens with every passphrase.
  */
-
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { lockImage } from '../image-lock.js';

@@ -110,8 +110,7 @@ const UNMOUNT_FLAGS: Record<UnmountManner, string> = { normal: '-u', lazy: '-uz'
 export function unmountByFusermount(
   path: string,
   manner: UnmountManner,
-  timeoutMs?: number,
+  timeoutMs: number,
 ): Promise<ProgramResult> {
-  const options = { package: PACKAGE, ...(timeoutMs && { timeoutMs }) };
-  return runProgram(PROGRAM, [UNMOUNT_FLAGS[manner], '--', path], options);
+  return runProgram(PROGRAM, [UNMOUNT_FLAGS[manner], '--', path], { package: PACKAGE, timeoutMs });
 }

@@ -8,7 +8,7 @@ import { canPassDescriptors } from '../native/socket-pair.js';
 import { FUSE_DEVICE_PATH } from './channel.js';
 import { CONTAINER_CURE, mountByFusermount, requireFusermount, unmountByFusermount } from './fusermount.js';
 import { commonMountFlags, type MountOptions, type Mountpoint, type UnmountManner } from './mountpoint.js';
-import { INHERITED_FD, type ProgramResult, runProgram } from './program.js';
+import { INHERITED_FD, LIMIT_MS, type ProgramResult, runProgram } from './program.js';
 
 const PACKAGE = 'mount';
 /** include/uapi/linux/capability.h */
@@ -86,17 +86,17 @@ export async function mountFuse(mountpoint: Mountpoint, options: MountOptions): 
 
 const UNMOUNT_FLAGS: Record<UnmountManner, string[]> = { normal: [], lazy: ['-l'], abort: ['-f', '-l'] };
 
-function unmountAsRoot(path: string, manner: UnmountManner, timeoutMs?: number): Promise<ProgramResult> {
+function unmountAsRoot(path: string, manner: UnmountManner, timeoutMs: number): Promise<ProgramResult> {
   // Not canonicalized (-c): looking at the path would wait for a server that may no longer answer.
   const args = ['-i', '-c', ...UNMOUNT_FLAGS[manner], '--', path];
-  return runProgram('umount', args, { package: PACKAGE, ...(timeoutMs && { timeoutMs }) });
+  return runProgram('umount', args, { package: PACKAGE, timeoutMs });
 }
 
 /**
  * Unmounts what is mounted at `path`, which must be as `requireMountpoint` gave it.
  * @param timeoutMs DEVICE_IO after that: the kernel may wait for a server that does not answer
  */
-export async function unmountFuse(path: string, manner: UnmountManner, timeoutMs?: number): Promise<void> {
+export async function unmountFuse(path: string, manner: UnmountManner, timeoutMs = LIMIT_MS): Promise<void> {
   const unmount = isRoot() ? unmountAsRoot : unmountByFusermount;
   const { status, stderr } = await unmount(path, manner, timeoutMs);
   if (status === 0) return;

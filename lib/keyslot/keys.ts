@@ -2,7 +2,6 @@
  * Passphrases added, changed and removed. Each is one change of the header: the new key material is on
  * storage before any metadata names it, and old material is overwritten as soon as nothing needs it.
  */
-
 import type { Device } from '../device.js';
 import { LuksError } from '../errors.js';
 import { changeHeader, planKeyslotWipes, planWipe, type WriteStep } from '../format/change.js';

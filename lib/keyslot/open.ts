@@ -122,7 +122,8 @@ async function tryKeyslot(
  * The volume key behind the first keyslot that `passphrase` opens, or null where it opens none.
  * The caller owns the Secret. A keyslot that cannot be computed (too dear, too little memory, unknown hash or
  * cipher) does not stop the others; its error is thrown where none of them opens.
- * Throws UNSUPPORTED before anything is computed where all of them together are too dear, BAD_ARGUMENT where a named keyslot cannot be used.
+ * Throws UNSUPPORTED before anything is computed if all of them together cost too much, BAD_ARGUMENT if a named keyslot
+ * cannot be used.
  */
 export async function openKeyslot(
   device: ReadableDevice,

@@ -2,7 +2,6 @@
  * How the processes of a mount are started: with what they need of the environment and no more. What the caller's shell has
  * for other programs (a debugger, a profiler, a preloaded library) would get at the keys.
  */
-
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -3,8 +3,9 @@
  *
  * A daemon greets each visitor with what it serves and, when it has closed the payload, says how that went:
  *   {"mount": MountInfo}      {"closed": {"error": {code, message} | null}}
- * A connection that ends without `closed` means that the daemon died; one without a greeting, that it is stopped. Of a supervised mount the supervisor has this end:
- * the death of a server is not seen here. A visitor may ask for another server, or for a reencryption, and gets {"mount": …} or {"error": …}:
+ * A connection that ends without `closed` means that the daemon died; one without a greeting, that it is stopped. The
+ * supervisor of a mount has this end: the death of a server is not seen here. A visitor may ask for another server, or for a
+ * reencryption, and gets {"mount": …} or {"error": …}:
  *   {"upgrade": {"entry": path}}      {"reencrypt": ReencryptRequest}
  */
 import fs from 'node:fs';
@@ -86,7 +87,7 @@ export interface ReencryptRequest {
 type Message = { mount: MountInfo } | { closed: { error: ErrorRecord | null } } | { error: ErrorRecord };
 type VisitorRequest = { upgrade: { entry: string } } | { reencrypt: ReencryptRequest };
 
-/** Two paths; more is not one of ours. */
+/** A path, or an order; more is not one of ours. */
 const MAX_REQUEST_CHARACTERS = 32 * 1024;
 /** Paths and sentences. */
 const MAX_ANSWER_CHARACTERS = 1024 * 1024;
@@ -226,7 +227,10 @@ export class ControlClient {
     if ('closed' in message && message.closed.error) throw fromErrorRecord(message.closed.error);
   }
 
-  /** Has the mount served by a process that runs the module `entry`. Returns what is mounted then; throws why it goes on as it was. */
+  /**
+   * Has the mount served by a process that runs the module `entry`. Returns what is mounted then; throws why it goes on as it
+   * was.
+   */
   upgrade(entry: string): Promise<MountInfo> {
     return this.#ask({ upgrade: { entry } });
   }

@@ -1,6 +1,7 @@
 /**
  * Volume keys from a command to a daemon of the same user that runs already: the one who has them listens on a socket in
- * the directory that only this user enters, and the one process that it is meant for gets them, once, from locked memory into locked memory.
+ * the directory that only this user enters, and the one process that it is meant for gets them, once, from locked memory
+ * into locked memory.
  */
 import { once } from 'node:events';
 import fs from 'node:fs';

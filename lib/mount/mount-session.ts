@@ -1,7 +1,6 @@
 /**
  * What a driver is asked for and what it gives: one mount, from when it answers until it is gone.
  */
-
 import { LuksError } from '../errors.js';
 import type { CacheMode } from '../fuse/cache-policy.js';
 import type { CounterTotals } from '../fuse/counters.js';

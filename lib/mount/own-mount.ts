@@ -17,7 +17,8 @@ function minorOf(dev: bigint): number {
 }
 
 /**
- * The mount on `mountpoint` whose root has these attributes (its time of access, which only utimensat(2) changes); somebody must serve it.
+ * The mount on `mountpoint` whose root has these attributes (its time of access, which only utimensat(2) changes). It must be
+ * served already.
  * @param precisionNs of the times that the driver tells the kernel
  * @throws LuksError BUSY where it lies on another of ours, which was first and keeps the mountpoint, or under another
  */

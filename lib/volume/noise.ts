@@ -1,7 +1,6 @@
 /**
  * Fills payloads with noise, so that nothing tells what was written through a volume from what was not.
  */
-
 import { createCipheriv, randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { wipe } from '../bytes.js';

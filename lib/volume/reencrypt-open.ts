@@ -2,7 +2,6 @@
  * From a header with an unfinished reencryption, its payload and a key to what goes on with it: how far it is, and the
  * keys of both sides, verified. Only reads.
  */
-
 import { destroyKeys, type Secret, type VolumeKeys } from '../crypto/secret.js';
 import type { Device, ReadableDevice } from '../device.js';
 import { LuksError } from '../errors.js';
