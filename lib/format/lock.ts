@@ -4,17 +4,15 @@
  * device locking, default path).
  */
 import fs from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import createDebug from 'debug';
 import type { Device } from '../device.js';
 import { isSystemError, LuksError } from '../errors.js';
-import { flockSync, LOCK_EX, LOCK_NB } from '../native/file.js';
+import { flockWithin } from '../native/file.js';
 
 const debug = createDebug('luksfuse:format');
 
 const LOCK_DIR = '/run/cryptsetup';
 const PATIENCE_MS = 5000;
-const RETRY_MS = 50;
 
 /** A descriptor of its own: the lock belongs to it, and is gone when it is closed. */
 function openLockFile(device: Device): number {
@@ -27,21 +25,9 @@ function openLockFile(device: Device): number {
   return fs.openSync(`${LOCK_DIR}/L_${major}:${minor}`, 'a+', 0o600);
 }
 
-/** Waits a while for the lock. Throws BUSY with `held` for a message. */
+/** Throws BUSY with `held` for a message. */
 async function lock(fd: number, held: string): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  for (;;) {
-    try {
-      flockSync(fd, LOCK_EX | LOCK_NB);
-      return;
-    } catch (error) {
-      if (!isSystemError(error) || error.code !== 'EAGAIN') throw error;
-      if (Date.now() > deadline) {
-        throw new LuksError('BUSY', held);
-      }
-    }
-    await sleep(RETRY_MS);
-  }
+  if (!(await flockWithin(fd, PATIENCE_MS))) throw new LuksError('BUSY', held);
 }
 
 /** Runs `use` while no other program that keeps to the protocol reads or writes the header. */

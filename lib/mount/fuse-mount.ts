@@ -10,9 +10,10 @@ import { Channel, cloneDevice } from '../fuse/channel.js';
 import { AbortSwitch, setReadAhead } from '../fuse/connection.js';
 import { shakeHands } from '../fuse/handshake.js';
 import { mountFuse, unmountFuse } from '../fuse/mount-helper.js';
-import { type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
+import type { Mountpoint } from '../fuse/mountpoint.js';
 import type { NodeAttributes } from '../fuse/node-attributes.js';
 import type { FullSettings } from './mount-session.js';
+import { MountpointLock } from './mountpoint-lock.js';
 import { findOwnMount } from './own-mount.js';
 
 const debug = createDebug('luksfuse:mount');
@@ -47,6 +48,8 @@ export class FuseMount implements MountRecord {
   readonly fuseFd: number;
   connection: number | null;
   #abortSwitch: AbortSwitch | null = null;
+  /** Until the mount has been found, or taken away again. */
+  #lock: MountpointLock | null = null;
 
   private constructor(record: MountRecord, fuseFd: number) {
     this.mountpoint = record.mountpoint;
@@ -58,16 +61,23 @@ export class FuseMount implements MountRecord {
 
   /** Mounts, and answers FUSE_INIT. Where that fails nothing is left. */
   static async make(request: MountRequest): Promise<FuseMount> {
-    const mountpoint = requireMountpoint(request.mountpoint);
+    const lock = await MountpointLock.take(request.mountpoint);
+    const { mountpoint } = lock;
     const { path, isDirectory } = mountpoint;
     const filePath = isDirectory ? join(path, request.fileName) : path;
-    const fd = await mountFuse(mountpoint, request);
+    let fd: number | null = null;
     try {
+      fd = await mountFuse(mountpoint, request);
       const { hasResend } = shakeHands(fd, new CachePolicy(request.cache));
-      return new FuseMount({ mountpoint, filePath, hasResend, connection: null }, fd);
+      const mount = new FuseMount({ mountpoint, filePath, hasResend, connection: null }, fd);
+      mount.#lock = lock;
+      return mount;
     } catch (error) {
-      await unmountFuse(path, 'abort').catch((later: Error) => debug('%s', later.message));
-      fs.closeSync(fd);
+      if (fd !== null) {
+        await unmountFuse(path, 'abort').catch((later: Error) => debug('%s', later.message));
+        fs.closeSync(fd);
+      }
+      await lock.release();
       throw error;
     }
   }
@@ -87,6 +97,7 @@ export class FuseMount implements MountRecord {
     this.connection = connection;
     setReadAhead(connection);
     this.#abortSwitch = new AbortSwitch(connection);
+    await this.#lock?.release();
   }
 
   get record(): MountRecord {
@@ -127,6 +138,7 @@ export class FuseMount implements MountRecord {
     } catch (error) {
       debug('aborting: %s', (error as Error).message);
     }
+    await this.#lock?.release();
   }
 
   close(): void {

@@ -11,7 +11,7 @@ import { LuksError } from '../errors.js';
 import { FUSE_DEVICE_PATH } from '../fuse/channel.js';
 import { Counters } from '../fuse/counters.js';
 import { unmountFuse } from '../fuse/mount-helper.js';
-import { FILE_SYSTEM_SUBTYPE, MOUNT_MARK, type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
+import { FILE_SYSTEM_SUBTYPE, MOUNT_MARK, type Mountpoint } from '../fuse/mountpoint.js';
 import { describeTree, PlainFile } from '../fuse/plain-file.js';
 import { hasUnlockedKeys } from '../native/memory.js';
 import { PAGE_BYTES } from '../native/page-size.js';
@@ -27,6 +27,7 @@ import {
   withDefaults,
 } from './mount-session.js';
 import { isMounted } from './mount-table.js';
+import { MountpointLock } from './mountpoint-lock.js';
 import { findOwnMount } from './own-mount.js';
 import type { StoreModule } from './worker.js';
 
@@ -178,8 +179,16 @@ class NativeSession implements MountSession {
 
   static async start(given: SessionOptions): Promise<NativeSession> {
     const options = withDefaults(given);
-    const mountpoint = requireMountpoint(options.mountpoint);
-    requireNativeOptions(mountpoint, options);
+    const lock = await MountpointLock.take(options.mountpoint);
+    try {
+      requireNativeOptions(lock.mountpoint, options);
+      return await NativeSession.#mount(options, lock.mountpoint.path);
+    } finally {
+      await lock.release();
+    }
+  }
+
+  static async #mount(options: FullSessionOptions, path: string): Promise<NativeSession> {
     const Fuse = await loadFuseNative();
     const { allocateIoBuffer } = (await import(options.storeModule)) as StoreModule;
     const counterMemory = Counters.createMemory(1);
@@ -190,20 +199,20 @@ class NativeSession implements MountSession {
       new Counters(counterMemory, 0),
       allocateIoBuffer(MAX_REQUEST_BYTES),
     );
-    const fuse = new Fuse(mountpoint.path, operations, { timeout: false });
+    const fuse = new Fuse(path, operations, { timeout: false });
     const libfuse = libfuseOptions(options);
     fuse._fuseOptions = () => libfuse;
     // Unmounting is done by us, by hand or by whoever likes; `unmount` is left with the event loop to let go of.
     Fuse.unmount = (_mountpoint, done) => done(null);
     debug('libfuse %s', libfuse);
     const before = fuseDescriptors();
-    await mountLibfuse(fuse, mountpoint.path);
+    await mountLibfuse(fuse, path);
     const descriptor = fuseDescriptors().find((fd) => !before.includes(fd))!;
     try {
-      const { connection } = await findOwnMount(mountpoint.path, tree.root.attributes, STAT_PRECISION_NS);
-      return new NativeSession(options, fuse, counterMemory, mountpoint.path, descriptor, connection);
+      const { connection } = await findOwnMount(path, tree.root.attributes, STAT_PRECISION_NS);
+      return new NativeSession(options, fuse, counterMemory, path, descriptor, connection);
     } catch (error) {
-      await unmountFuse(mountpoint.path, 'lazy');
+      await unmountFuse(path, 'lazy');
       throw error;
     }
   }

@@ -2,6 +2,8 @@
  * File calls that node:fs lacks. Errors are thrown as node:fs throws them, with the errno of the call.
  */
 import fs from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isSystemError } from '../errors.js';
 import { checkResult, orUnsupported } from './call.js';
 import { findFunction } from './library.js';
 import { INHERITED_FD, runPerl } from './perl.js';
@@ -62,6 +64,23 @@ const PERL_FLOCK = `open my $file, "<&=${INHERITED_FD}" or exit $!; flock $file,
 export function flockSync(fd: number, operation: number): void {
   if (cFlock) checkResult(cFlock(fd, operation), 'flock');
   else runPerl('flock', fd, PERL_FLOCK, [operation]);
+}
+
+const RETRY_MS = 50;
+
+/**
+ * Waits up to `patienceMs` for an exclusive lock, which is gone when `fd` is closed. False where somebody else has it still.
+ */
+export async function flockWithin(fd: number, patienceMs: number): Promise<boolean> {
+  for (const deadline = Date.now() + patienceMs; ; await sleep(RETRY_MS)) {
+    try {
+      flockSync(fd, LOCK_EX | LOCK_NB);
+      return true;
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== 'EAGAIN') throw error;
+      if (Date.now() > deadline) return false;
+    }
+  }
 }
 
 /** Whether `fallocateSync` and `ioctlSync` can give space back. */
