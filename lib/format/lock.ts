@@ -25,7 +25,7 @@ function openLockFile(device: Device): number {
   return fs.openSync(`${LOCK_DIR}/L_${major}:${minor}`, 'a+', 0o600);
 }
 
-/** Throws BUSY with `held` for a message. */
+/** Waits for the lock. Throws BUSY with the message `held` if another program keeps it. */
 async function lock(fd: number, held: string): Promise<void> {
   if (!(await flockWithin(fd, PATIENCE_MS))) throw new LuksError('BUSY', held);
 }

@@ -48,7 +48,7 @@ export class FuseMount implements MountRecord {
   readonly fuseFd: number;
   connection: number | null;
   #abortSwitch: AbortSwitch | null = null;
-  /** Until the mount has been found, or taken away again. */
+  /** Held until the mount has been found, or unmounted because something failed. */
   #lock: MountpointLock | null = null;
 
   private constructor(record: MountRecord, fuseFd: number) {
@@ -62,22 +62,26 @@ export class FuseMount implements MountRecord {
   /** Mounts, and answers FUSE_INIT. Where that fails nothing is left. */
   static async make(request: MountRequest): Promise<FuseMount> {
     const lock = await MountpointLock.take(request.mountpoint);
-    const { mountpoint } = lock;
-    const { path, isDirectory } = mountpoint;
-    const filePath = isDirectory ? join(path, request.fileName) : path;
-    let fd: number | null = null;
     try {
-      fd = await mountFuse(mountpoint, request);
-      const { hasResend } = shakeHands(fd, new CachePolicy(request.cache));
-      const mount = new FuseMount({ mountpoint, filePath, hasResend, connection: null }, fd);
+      const mount = await FuseMount.#mountOn(lock.mountpoint, request);
       mount.#lock = lock;
       return mount;
     } catch (error) {
-      if (fd !== null) {
-        await unmountFuse(path, 'abort').catch((later: Error) => debug('%s', later.message));
-        fs.closeSync(fd);
-      }
       await lock.release();
+      throw error;
+    }
+  }
+
+  static async #mountOn(mountpoint: Mountpoint, request: MountRequest): Promise<FuseMount> {
+    const { path, isDirectory } = mountpoint;
+    const filePath = isDirectory ? join(path, request.fileName) : path;
+    const fd = await mountFuse(mountpoint, request);
+    try {
+      const { hasResend } = shakeHands(fd, new CachePolicy(request.cache));
+      return new FuseMount({ mountpoint, filePath, hasResend, connection: null }, fd);
+    } catch (error) {
+      await unmountFuse(path, 'abort').catch((later: Error) => debug('%s', later.message));
+      fs.closeSync(fd);
       throw error;
     }
   }

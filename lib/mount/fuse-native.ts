@@ -28,7 +28,7 @@ import {
 } from './mount-session.js';
 import { isMounted } from './mount-table.js';
 import { MountpointLock } from './mountpoint-lock.js';
-import { findOwnMount } from './own-mount.js';
+import { findOwnMount, mountedMeanwhile } from './own-mount.js';
 import type { StoreModule } from './worker.js';
 
 const debug = createDebug('luksfuse:mount');
@@ -129,9 +129,7 @@ function mountLibfuse(fuse: FuseNative, path: string): Promise<void> {
       fuse.mount((cause) => {
         if (!cause) return resolve();
         if (isMounted(path)) {
-          return reject(
-            new LuksError('BUSY', `another luksfuse has mounted on ${path} in the meantime`, { cause }),
-          );
+          return reject(mountedMeanwhile(path, { cause }));
         }
         const message = `cannot mount on ${path}: fuse-native says "${cause.message}"; libfuse's own words are seen with --foreground`;
         reject(new LuksError('DEVICE_IO', message, { cause }));

@@ -1,25 +1,24 @@
 /**
- * Keeps two from mounting on one mountpoint at once. Without that the upper goes again, by its path, and may take the
- * lower one with it.
+ * Lets one process at a time mount on a mountpoint. If two did at once, the one that loses would unmount by path, and might
+ * unmount the other's mount.
  */
 import fs from 'node:fs';
 import createDebug from 'debug';
-import { LuksError } from '../errors.js';
 import { type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
 import { flockWithin } from '../native/file.js';
 import { canonicalMountpoint, isMounted } from './mount-table.js';
+import { mountedMeanwhile } from './own-mount.js';
 
 const debug = createDebug('luksfuse:mount');
 
-/** A server that is slow to start may take longer. findOwnMount tells whose mount it is then. */
+/** A server may be slower to start. If both mount after all, findOwnMount tells their mounts apart. */
 const PATIENCE_MS = 10_000;
 
-function requireUncovered(path: string): void {
-  if (!isMounted(canonicalMountpoint(path))) return;
-  throw new LuksError('BUSY', `another luksfuse has mounted on ${path} in the meantime`);
+function requireUncovered(mountpoint: string): void {
+  if (isMounted(mountpoint)) throw mountedMeanwhile(mountpoint);
 }
 
-/** A lock on the directory or file that is to be mounted on, from before that until `release`. */
+/** A lock on the directory or file to mount on. */
 export class MountpointLock {
   readonly mountpoint: Mountpoint;
   #file: fs.promises.FileHandle | null = null;
@@ -29,12 +28,12 @@ export class MountpointLock {
   }
 
   /**
-   * Waits for whoever is mounting there. A lock that cannot be had keeps nobody from mounting, since any user may hold one
-   * on what he may read.
-   * @throws LuksError as `requireMountpoint`, and BUSY where something of ours is mounted
+   * Waits while another process mounts there. Without the lock it goes on all the same: every user who can read the mountpoint
+   * could hold it.
+   * @throws LuksError as `requireMountpoint`, and BUSY if luksfuse has a mount there
    */
   static async take(path: string): Promise<MountpointLock> {
-    requireUncovered(path);
+    requireUncovered(canonicalMountpoint(path));
     const lock = new MountpointLock(requireMountpoint(path));
     try {
       lock.#file = await fs.promises.open(lock.mountpoint.path, 'r');
@@ -43,8 +42,8 @@ export class MountpointLock {
       debug('%s cannot be locked: %s', path, (error as Error).message);
     }
     try {
-      // What was opened may be the root of a mount that was made since, which nobody else locks.
-      requireUncovered(path);
+      // If another mount was made since, the lock is on its root, where it excludes nobody.
+      requireUncovered(lock.mountpoint.path);
     } catch (error) {
       await lock.release();
       throw error;

@@ -7,7 +7,7 @@ import { unmountFuse } from '../fuse/mount-helper.js';
 import { type Mountpoint, requireMountpoint } from '../fuse/mountpoint.js';
 import { runProgram } from '../fuse/program.js';
 import { ControlClient } from './control.js';
-import { canonicalMountpoint, findMount } from './mount-table.js';
+import { canonicalMountpoint, findMount, listMounts } from './mount-table.js';
 
 const debug = createDebug('luksfuse:mount');
 
@@ -38,8 +38,11 @@ export async function requireFreeMountpoint(path: string): Promise<Mountpoint> {
   daemon?.disconnect();
   if (!daemon && (await isDead(mount.mountpoint))) {
     debug('%s: clearing the mount of a daemon that died', mount.mountpoint);
-    await unmountFuse(mount.mountpoint, 'lazy');
-    return requireMountpoint(path);
+    await unmountFuse(mount.mountpoint, 'lazy').catch((error: unknown) => {
+      // Another command may have cleared it at the same moment.
+      if (listMounts().some(({ id }) => id === mount.id)) throw error;
+    });
+    return requireFreeMountpoint(path);
   }
   const what = daemon ? `, served by process ${daemon.info.pid}` : '';
   throw new LuksError('BUSY', `${path} already holds the mount of ${mount.source}${what}; unmount it first`);

@@ -11,6 +11,10 @@ import { listMounts, type MountEntry } from './mount-table.js';
 const SETTLING_MS = 10_000;
 const LOOK_MS = 20;
 
+export function mountedMeanwhile(mountpoint: string, options?: { cause: unknown }): LuksError {
+  return new LuksError('BUSY', `another luksfuse has mounted on ${mountpoint} in the meantime`, options);
+}
+
 /** As the kernel gives it (stat(2), st_dev): the minor number, since FUSE's major is 0. */
 function minorOf(dev: bigint): number {
   return Number((dev & 0xffn) | ((dev >> 12n) & 0xfff00n));
@@ -36,7 +40,7 @@ export async function findOwnMount(
     const own = mounts.find(({ connection }) => connection === minorOf(dev));
     if (!own) continue;
     if (!mounts.some(({ id }) => id === own.parentId)) return own;
-    throw new LuksError('BUSY', `another luksfuse has mounted on ${mountpoint} in the meantime`);
+    throw mountedMeanwhile(mountpoint);
   }
   throw new LuksError('BUSY', `something else was mounted over ${mountpoint} in the meantime`);
 }

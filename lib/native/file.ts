@@ -2,7 +2,7 @@
  * File calls that node:fs lacks. Errors are thrown as node:fs throws them, with the errno of the call.
  */
 import fs from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isSystemError } from '../errors.js';
 import { checkResult, orUnsupported } from './call.js';
 import { findFunction } from './library.js';
@@ -68,11 +68,9 @@ export function flockSync(fd: number, operation: number): void {
 
 const RETRY_MS = 50;
 
-/**
- * Waits up to `patienceMs` for an exclusive lock, which is gone when `fd` is closed. False where somebody else has it still.
- */
+/** Waits up to `patienceMs` for an exclusive lock, which ends when `fd` is closed. False if another process still holds it. */
 export async function flockWithin(fd: number, patienceMs: number): Promise<boolean> {
-  for (const deadline = Date.now() + patienceMs; ; await sleep(RETRY_MS)) {
+  for (const deadline = Date.now() + patienceMs; ; await delay(RETRY_MS)) {
     try {
       flockSync(fd, LOCK_EX | LOCK_NB);
       return true;

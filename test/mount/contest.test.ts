@@ -53,6 +53,24 @@ for (const [name, ...options] of [
   );
 }
 
+t.test(
+  'of several that find the mount of a dead daemon, each clears it or finds it cleared',
+  { skip },
+  async (t) => {
+    const mountpoint = makeTempDir(t);
+    const pairs = await Promise.all([1, 2, 3, 4].map(() => makeVolume(t)));
+    const attempt = ({ header, payload, keyFile }: (typeof pairs)[number]) =>
+      luksfuse(['mount', '--no-supervise', '--header', header!, '--key-file', keyFile, payload, mountpoint]);
+    t.teardown(async () => findMount(mountpoint) && (await luksfuse(['umount', '--lazy', mountpoint])));
+    t.match(await attempt(pairs[0]!), { code: 0 });
+    process.kill((await statusOf(mountpoint)).pid, 'SIGKILL');
+    const codes = (await Promise.all(pairs.map(attempt))).map(({ code }) => code);
+    t.strictSame([...codes].sort(), [0, 5, 5, 5]);
+    await mustLuksfuse(['umount', mountpoint]);
+    t.equal(findMount(mountpoint), null);
+  },
+);
+
 t.test('the daemon is found wherever its mount has got to', { skip }, async (t) => {
   const pair = await makeVolume(t);
   const dir = makeTempDir(t);
